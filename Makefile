@@ -1,0 +1,109 @@
+# Every target sets up what it needs. `make help` explains them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export RAG_CACHE ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/rag-operator
+# CLUSTER=local builds and runs a Kubernetes of our own; CLUSTER=current uses the one KUBECONFIG points at.
+export CLUSTER ?= local
+export IMAGE_REGISTRY ?=
+
+SOURCE_ROOTS := operator images/common images/embedder images/gateway images/indexer tests
+empty :=
+space := $(empty) $(empty)
+export PYTHONPATH := $(subst $(space),:,$(SOURCE_ROOTS))
+PY := .venv/bin/python
+PYTEST := $(PY) -m pytest -q
+VENV_KEY := $(shell cat requirements/uv.txt requirements/dev.txt | sha256sum | cut -c1-16)
+VENV := $(RAG_CACHE)/venv-$(VENV_KEY)
+# Prints how long a target took, and what it was.
+DONE = @printf '\n== %s: done in %d s\n' "$@" "$$(( $$(date +%s) - $(STARTED) ))"
+STARTED := $(shell date +%s)
+
+.PHONY: help
+help: ## Explain every target
+	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z0-9_-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---------------------------------------------------------------- set-up
+.PHONY: venv lock generate
+venv: ## Make the Python environment (kept in a cache, linked as .venv)
+	@if [ ! -e $(VENV)/.complete ]; then \
+	  echo "== Python environment: installing (about a minute)"; \
+	  rm -rf $(VENV) && mkdir -p $(RAG_CACHE) && python3 -m venv $(VENV) && \
+	  $(VENV)/bin/python -m pip install -q --require-hashes -r requirements/uv.txt && \
+	  $(VENV)/bin/uv pip install -q --python $(VENV)/bin/python --require-hashes -r requirements/dev.txt && \
+	  touch $(VENV)/.complete; \
+	fi
+	@ln -sfn $(VENV) .venv
+
+LOCK = $(VENV)/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-header
+lock: venv ## Pin requirements/*.in again
+	$(LOCK) requirements/uv.in -o requirements/uv.txt
+	$(LOCK) --python-version 3.11 requirements/dev.in -o requirements/dev.txt
+	for part in operator embedder gateway indexer s3; do \
+	  $(LOCK) --python-version 3.13 requirements/$$part.in -o requirements/$$part.txt; done
+
+generate: venv ## Write the generated files: CRDs, chart copies, API reference
+	$(PY) -m rag_operator.api.crd
+
+# ---------------------------------------------------------------- the cluster
+.PHONY: cluster cluster-down cluster-env cluster-status images
+cluster: venv ## Start a real Kubernetes in a network namespace of its own
+	$(PY) -m cluster up
+	$(DONE)
+
+cluster-down: venv ## Stop it and leave nothing behind
+	$(PY) -m cluster down
+
+cluster-env: ## Print the line that points kubectl at it
+	@$(PY) -m cluster env
+
+cluster-status: ## Say what runs
+	@$(PY) -m cluster status
+
+images: venv ## Build every Dockerfile and put the images where the kubelet finds them
+	$(PY) -m cluster images
+	$(DONE)
+
+# ---------------------------------------------------------------- tests
+.PHONY: test lint unit simulation api integration e2e campaign
+test: ## Set everything up and run every test
+	@for target in lint unit simulation api integration e2e; do $(MAKE) --no-print-directory $$target; done
+	$(DONE)
+
+lint: venv ## Style, types, import contracts, generated files
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+	$(MAKE) --no-print-directory generate
+	git diff --exit-code --stat -- crds charts docs || { echo "generated files are stale: run 'make generate' and commit"; exit 1; }
+	$(DONE)
+
+unit: venv ## Fast tests of the logic (under two minutes)
+	$(PYTEST) tests/unit
+	$(DONE)
+
+simulation: venv ## Simulated rollouts with golden logs and random orders
+	$(PYTEST) tests/simulation
+	$(DONE)
+
+api: venv ## The API against a real API server
+	$(PYTEST) tests/api
+	$(DONE)
+
+integration: venv ## The data plane against a real Milvus; the operator against a real API server, with faults
+	$(PYTEST) -m "not campaign" tests/integration
+	$(DONE)
+
+e2e: venv ## Real cluster, real images
+	$(PY) -m cluster up
+	$(PY) -m cluster images
+	status=0; $(PYTEST) -m "not campaign" tests/e2e || status=$$?; \
+	  [ "$${KEEP_CLUSTER:-}" ] || $(PY) -m cluster down; exit $$status
+	$(DONE)
+
+campaign: venv ## The fault campaigns, whole (hours)
+	RAG_CAMPAIGN=1 $(PYTEST) tests/simulation tests/integration
+	$(PY) -m cluster up && $(PY) -m cluster images && RAG_CAMPAIGN=1 $(PYTEST) tests/e2e
+	$(DONE)

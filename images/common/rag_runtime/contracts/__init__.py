@@ -1,0 +1,1 @@
+"""The agreements between the operator and the images: no I/O, no heavy imports, safe to import anywhere."""
