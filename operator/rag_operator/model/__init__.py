@@ -1,0 +1,1 @@
+"""Frozen values that the pure packages share: what was recorded, what was observed, what is planned."""

@@ -1,0 +1,124 @@
+"""What one look at the cluster found, as the planner needs it. Absent is `None` or an empty tuple; unknown is said by a flag."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rag_operator.model.revision import ComponentKind, Revision
+
+GateOutcome = Literal["Passed", "Failed", "Inconclusive", "NotApplicable"]
+
+
+@dataclass(frozen=True)
+class ComponentState:
+    """One component as it stands now."""
+
+    kind: ComponentKind
+    name: str
+    exists: bool = False
+    ready: bool = False  # can take part in answering now
+    ready_replicas: int = 0
+    desired_replicas: int = 0
+    failed: bool = False  # will not become ready without a change: a build that used up its attempts, a lying model
+    reason: str = ""  # CamelCase, why not ready
+    message: str = ""  # in the scheduler's, the kubelet's or the indexer's own words
+    progress: int = 0  # grows while work is done: documents, chunks, ready pods. No growth is no progress.
+    built: bool = False  # index: its build ended
+    caught_up: bool = False  # index: as design-data defines it
+    failed_documents: int = 0  # index
+    collecting: bool = False  # index: marked irrevocably
+    dropped: bool = False  # index: its collections are gone
+
+
+@dataclass(frozen=True)
+class GatewayPod:
+    """One pod of our gateway Deployment, terminating ones too."""
+
+    name: str
+    ready: bool = False
+    terminating: bool = False
+    reachable: bool = False  # its metrics could be read in this pass
+    epoch_served: int | None = None
+    epoch_oldest: int | None = None  # oldest epoch still in use
+
+
+@dataclass(frozen=True)
+class TableState:
+    """The routing table as stored."""
+
+    epoch: int
+    weights: Mapping[str, int]  # by revision; a revision with 0 is reachable by preview
+    salt: str = ""
+    resource_version: str = ""
+
+
+@dataclass(frozen=True)
+class MetricReading:
+    """One metric of the offline gate, over the same questions."""
+
+    name: str
+    stable: float
+    candidate: float
+    difference: float  # paired mean difference / stable's mean
+    low: float  # bootstrap 95 % interval of `difference`
+    high: float
+    questions: int
+    judged_stable: float = 1.0  # judged@10
+    judged_candidate: float = 1.0
+    errors_stable: int = 0
+    errors_candidate: int = 0
+
+
+@dataclass(frozen=True)
+class EvaluationReading:
+    """What the evaluation Job reported for (stable, candidate)."""
+
+    stable: str
+    candidate: str
+    attempt: int = 1
+    running: bool = False
+    error: str = ""  # the set cannot be read, the Job failed: numbers are missing
+    metrics: tuple[MetricReading, ...] = ()  # the primary one first
+    layout_recall: float | None = None  # recall@10 against exact search, when only the layout changed
+
+
+@dataclass(frozen=True)
+class TrafficCounts:
+    """Cumulative counts of one revision over the present step, summed over gateways."""
+
+    requests: int = 0
+    errors: int = 0
+    degraded: int = 0
+    empty: int = 0
+    retrieval_p95: float | None = None  # seconds
+    first_token_p95: float | None = None  # seconds
+
+
+@dataclass(frozen=True)
+class AnalysisReading:
+    """Live traffic over the present step. `None` in `Observed` means that it could not be read: never a pass."""
+
+    stable: TrafficCounts
+    candidate: TrafficCounts
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything the planner decides by, beside the spec and the record in status."""
+
+    components: Mapping[str, ComponentState] = field(default_factory=dict)  # by component name
+    revisions: Mapping[str, Revision] = field(default_factory=dict)  # recorded ones, by revision name
+    table: TableState | None = None
+    gateways: tuple[GatewayPod, ...] = ()
+    gateways_known: bool = True  # False: the list could not be read completely
+    evaluation: EvaluationReading | None = None
+    analysis: AnalysisReading | None = None
+    verbs: Mapping[str, str] = field(default_factory=dict)  # annotation -> value
+    adopted_indexes: tuple[str, ...] = ()  # owned indexes without a record: a restored cluster
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def state(self, name: str) -> ComponentState | None:
+        """The state of the component called `name`, if it was seen."""
+        return self.components.get(name)

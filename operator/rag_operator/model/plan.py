@@ -1,0 +1,146 @@
+"""Intents with reasons: what the planner decides and `controller/execute.py` carries out. Everything here is a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = Literal["stable", "candidate", "retired", "leaving"]
+RolloutPhase = Literal["Provisioning", "Indexing", "CatchingUp", "Evaluating", "WarmingUp", "Shifting", "Promoted"]
+Ending = Literal["Promoted", "Aborted", "Superseded", "Reverted", "RolledBack"]
+
+
+@dataclass(frozen=True)
+class Note:
+    """A transition worth an Event. `reason` is a CamelCase constant."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class Keep:
+    """A revision whose components must stand, and how large."""
+
+    revision: str
+    role: Role
+    floors: Mapping[str, int] = field(default_factory=dict)  # component name -> minReplicas, only ever raised by the operator
+    idle: bool = False  # scale its own workloads to 0 (aborted, after abortDelay)
+
+
+@dataclass(frozen=True)
+class TableIntent:
+    """The routing table to write. The epoch is chosen when it is written: max(status, table, gateways) + 1."""
+
+    weights: Mapping[str, int]
+    salt: str
+    why: str
+
+
+@dataclass(frozen=True)
+class EvaluationIntent:
+    """An evaluation Job that should run or have run."""
+
+    stable: str
+    candidate: str
+    attempt: int
+    layout_only: bool = False
+
+
+@dataclass(frozen=True)
+class Collect:
+    """One component to take away, and the next step of doing so. Steps come in the order of design section 4."""
+
+    component: str
+    kind: Literal["embedder", "index", "generator"]
+    step: Literal["StopWriters", "MarkCollecting", "Drop", "Delete"]
+    why: str
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One gate's verdict with its numbers."""
+
+    name: Literal["evaluation", "analysis"]
+    outcome: Literal["Passed", "Failed", "Inconclusive", "NotApplicable", "Running"]
+    message: str
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """The candidate's position. Stored in status; times are seconds since the epoch."""
+
+    candidate: str
+    phase: RolloutPhase
+    step: int = 0  # index into the strategy's steps
+    step_since: float = 0.0
+    started: float = 0.0
+    weight: int = 0
+    progress: int = 0  # last seen sum of progress marks
+    progress_since: float = 0.0  # when it last grew; pauses push it forward
+    waiting_for: str = ""  # "", or what `promote` must name: `<step>` or a gate
+    approved: tuple[str, ...] = ()
+    evaluation_attempt: int = 0
+    gates: tuple[Gate, ...] = ()
+    held: str = ""  # why it does not move, in words
+
+
+@dataclass(frozen=True)
+class Retired:
+    """A revision kept for rollback."""
+
+    revision: str
+    until: float
+    floors: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """A revision that lost its place: idle at `idle_at`, then collected."""
+
+    revision: str
+    idle_at: float
+    why: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One line of the history in status."""
+
+    what: str
+    revision: str
+    when: float
+    why: str
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What only status knows; all else is observed again on every pass."""
+
+    stable: str | None = None
+    rollout: Rollout | None = None
+    retired: Retired | None = None
+    leaving: tuple[Leaving, ...] = ()
+    rejected: tuple[str, ...] = ()  # the last ten
+    decisions: tuple[Decision, ...] = ()  # the last five
+    verbs_done: Mapping[str, str] = field(default_factory=dict)  # annotation -> value done last
+    epoch: int = 0  # of the last table written
+    salt: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do now, why, and when to look again."""
+
+    record: Record
+    keep: tuple[Keep, ...] = ()
+    table: TableIntent | None = None  # None: as it is
+    evaluation: EvaluationIntent | None = None
+    collect: tuple[Collect, ...] = ()
+    notes: tuple[Note, ...] = ()
+    blocked: tuple[str, ...] = ()  # what cannot be collected yet, and which gateway holds it
+    requeue_after: float | None = None  # seconds
