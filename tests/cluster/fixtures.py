@@ -1,0 +1,23 @@
+"""pytest fixtures for both forms; a conftest takes them with `pytest_plugins = ["cluster.fixtures"]`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from cluster.api_only import ApiServer
+
+
+@pytest.fixture(scope="session")
+def api_server() -> Iterator[ApiServer]:
+    """One API server with its controllers for the whole run; tests use namespaces of their own."""
+    with ApiServer(controllers=True) as server:
+        yield server
+
+
+@pytest.fixture
+def fresh_api_server() -> Iterator[ApiServer]:
+    """An API server without controllers for one test alone, which may pause or kill it."""
+    with ApiServer() as server:
+        yield server

@@ -1,0 +1,49 @@
+"""Where things lie: a cache that outlives clusters and a state directory that belongs to the one that runs.
+
+Nothing is ever written into the checkout.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+REPOSITORY = PACKAGE.parent.parent
+
+
+def cache_dir() -> Path:
+    """Downloads, binaries and images: kept between clusters, safe to delete."""
+    chosen = os.environ.get("RAG_CACHE")
+    if chosen:
+        return Path(chosen)
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "rag-operator"
+
+
+def state_dir() -> Path:
+    """Certificates, configuration, sockets, logs and data of the running cluster; removed when it goes down."""
+    return Path(os.environ.get("RAG_STATE", "/run/rag-cluster"))
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`; a second process waits. The kernel releases it when the holder dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def write_if_changed(path: Path, text: str) -> bool:
+    """Replace `path` atomically; return whether its content changed."""
+    if path.exists() and path.read_text() == text:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
+    return True
