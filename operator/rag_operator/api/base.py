@@ -1,0 +1,58 @@
+"""The base of all models: strict, frozen, camelCase on the wire, unknown fields refused.
+
+`Model` is for what users write: only wire names are accepted. `Record` is for what the operator writes: it is built in
+Python by attribute name, and what a newer version left in a stored status is ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from rag_operator.api.rules import VALIDATIONS, Rule, camel
+
+Item = TypeVar("Item")
+
+# A list on the wire, immutable in Python. Strictness is lifted for the container alone: JSON has no tuples.
+Items = Annotated[tuple[Item, ...], Field(strict=False)]
+
+
+class Model(BaseModel):
+    """A part of what users write."""
+
+    model_config = ConfigDict(
+        alias_generator=camel,
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        use_attribute_docstrings=True,
+        validate_default=True,
+    )
+
+    RULES: ClassVar[tuple[Rule, ...]] = ()
+
+    @model_validator(mode="after")
+    def _rules_hold(self) -> Self:
+        for rule in self.RULES:
+            rule.check(self)
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        found = handler.resolve_ref_schema(handler(schema))
+        if cls.RULES:
+            found[VALIDATIONS] = [rule.as_validation() for rule in cls.RULES]
+        return found
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the object as Kubernetes stores it: camelCase, absent fields left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class Record(Model):
+    """A part of what the operator or an indexer writes."""
+
+    model_config = ConfigDict(extra="ignore", validate_by_name=True, validate_by_alias=True)
