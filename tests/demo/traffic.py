@@ -1,0 +1,162 @@
+"""Constant traffic: clients that ask questions one after another and keep what each answer said about itself.
+
+Used by the demo and by the end-to-end tests. An answer is *mixed* when its revision was seen with another collection or another
+vector dimension before: a revision has exactly one of each. A request is *failed* when it ended in anything but a whole answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from rag_runtime.contracts import headers
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One request as the client saw it. Times are seconds; `at` is when it ended."""
+
+    at: float
+    seconds: float
+    status: int  # 0: no HTTP answer
+    revision: str = ""
+    epoch: int = -1
+    collection: str = ""
+    dimension: str = ""
+    mode: str = ""
+    error: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether this was anything but a whole answer."""
+        return self.status != httpx.codes.OK or bool(self.mode)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a stretch of traffic came to."""
+
+    requests: int
+    failed: int
+    mixed: int
+    p50: float
+    p99: float
+    by_revision: dict[str, int]
+    errors: tuple[str, ...]
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Nearest-rank percentile; NaN for nothing."""
+    if not values:
+        return float("nan")
+    ranked = sorted(values)
+    return ranked[min(len(ranked) - 1, max(0, round(share * len(ranked) + 0.5) - 1))]
+
+
+def mixed(answers: Iterable[Answer]) -> int:
+    """How many answers contradict the first (collection, dimension) seen with their revision."""
+    seen: dict[str, tuple[str, str]] = {}
+    wrong = 0
+    for answer in answers:
+        if answer.revision and answer.collection:
+            what = (answer.collection, answer.dimension)
+            wrong += seen.setdefault(answer.revision, what) != what
+    return wrong
+
+
+def summarize(answers: Sequence[Answer]) -> Summary:
+    """Counts and latency percentiles of `answers`."""
+    whole = [answer for answer in answers if not answer.failed]
+    counts: dict[str, int] = {}
+    for answer in whole:
+        counts[answer.revision] = counts.get(answer.revision, 0) + 1
+    latencies = [answer.seconds for answer in whole]
+    failures = [answer for answer in answers if answer.failed]
+    errors = dict.fromkeys(f"{answer.status} {answer.mode} {answer.error}".strip() for answer in failures)
+    return Summary(
+        requests=len(answers),
+        failed=len(failures),
+        mixed=mixed(answers),
+        p50=percentile(latencies, 0.5),
+        p99=percentile(latencies, 0.99),
+        by_revision=counts,
+        errors=tuple(errors)[:5],
+    )
+
+
+@dataclass
+class Traffic:
+    """`clients` tasks that ask `questions` of `url` in turn until the context ends.
+
+    `pause` seconds lie between an answer and the client's next question. The clients run in the event loop of the caller.
+    """
+
+    url: str
+    questions: Sequence[str]
+    clients: int = 8
+    pause: float = 0.0
+    path: str = "/v1/retrieve"
+    api_key: str | None = None
+    timeout: float = 30.0
+    answers: list[Answer] = field(default_factory=list)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _http: httpx.AsyncClient | None = None
+
+    async def __aenter__(self) -> Self:
+        sent = {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        self._http = httpx.AsyncClient(base_url=self.url, headers=sent, timeout=self.timeout, trust_env=False)
+        self._tasks = [asyncio.create_task(self._client(number)) for number in range(self.clients)]
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop.set()
+        await asyncio.gather(*self._tasks)
+        assert self._http is not None
+        await self._http.aclose()
+
+    def since(self, at: float) -> Summary:
+        """What was answered after the monotonic time `at`."""
+        return summarize([answer for answer in self.answers if answer.at >= at])
+
+    def summary(self) -> Summary:
+        """What was answered so far."""
+        return summarize(self.answers)
+
+    async def _client(self, number: int) -> None:
+        for question in itertools.cycle(self.questions[number:] + self.questions[:number]):  # type: ignore[operator]
+            if self._stop.is_set():
+                return
+            self.answers.append(await self._ask(question, session=f"client-{number}-{len(self.answers)}"))
+            if self.pause:
+                await asyncio.wait({asyncio.ensure_future(self._stop.wait())}, timeout=self.pause)
+
+    async def _ask(self, question: str, session: str) -> Answer:
+        assert self._http is not None
+        begun = time.monotonic()
+        body = {"query": question, "k": 10, "groupBy": "document"}
+        try:
+            reply = await self._http.post(self.path, json=body, headers={headers.SESSION: session})
+        except httpx.HTTPError as error:
+            now = time.monotonic()
+            return Answer(at=now, seconds=now - begun, status=0, error=repr(error))
+        now = time.monotonic()
+        said = reply.headers
+        return Answer(
+            at=now,
+            seconds=now - begun,
+            status=reply.status_code,
+            revision=said.get(headers.REVISION, ""),
+            epoch=int(said.get(headers.EPOCH, -1)),
+            collection=said.get(headers.COLLECTION, ""),
+            dimension=said.get(headers.DIMENSION, ""),
+            mode=said.get(headers.MODE, ""),
+            error="" if reply.is_success else reply.text[:200],
+        )
