@@ -10,6 +10,7 @@ SESSION = "x-rag-session"  # a client's own stickiness key
 COLLECTION = "x-rag-collection"  # preview answers only
 DIMENSION = "x-rag-dimension"  # preview answers only
 REQUEST_ID = "x-request-id"
+FINGERPRINT = "x-rag-fingerprint"  # on an embedder's answers: the model fingerprint that made these vectors
 DEADLINE = "x-rag-deadline-ms"  # milliseconds the caller will still wait
 TRUNCATED = "x-rag-truncated"  # number of query texts that were cut at the model's token limit
 
