@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, ClassVar, Final, Self
 
@@ -90,8 +90,21 @@ class Timestamp(Scalar):
 
     @classmethod
     def at(cls, instant: datetime) -> Self:
-        """Return the timestamp of an aware UTC datetime, in whole seconds."""
-        return cls(instant.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        """Return the timestamp of an aware datetime, to the millisecond."""
+        return cls.from_seconds(instant.timestamp())
+
+    @classmethod
+    def from_seconds(cls, seconds: float) -> Self:
+        """Return the timestamp of seconds since 1970, to the millisecond."""
+        milliseconds = round(seconds * 1000)
+        whole = datetime.fromtimestamp(milliseconds // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        fraction = f".{milliseconds % 1000:03}" if milliseconds % 1000 else ""
+        return cls(f"{whole}{fraction}Z")
+
+    @property
+    def seconds(self) -> float:
+        """The instant in seconds since 1970."""
+        return self.instant.timestamp()
 
 
 class Quantity(Scalar):

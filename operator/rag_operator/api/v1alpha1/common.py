@@ -71,8 +71,6 @@ HostPort = Annotated[
 ]
 Replicas = Annotated[int, Field(ge=1, le=1000)]
 Dimensions = Annotated[int, Field(ge=1, le=32768)]
-# Not all printable text, but what belongs on one line.
-Line = Annotated[str, Field(min_length=1, max_length=1024)]
 
 StringMap = Annotated[
     dict[str, Annotated[str, Field(max_length=4096)]],

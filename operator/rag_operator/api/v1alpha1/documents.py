@@ -154,7 +154,7 @@ class MetadataField(Model):
 
     name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z][A-Za-z0-9_]*$")]
     """Name of the field in filters."""
-    type: Literal["String", "Integer", "Number", "Boolean"] = "String"
+    type: Literal["String", "Integer", "Number", "Boolean", "StringList"] = "String"
     """Type of the field. A value that cannot be read as it is left out."""
     from_: Annotated[MetadataFrom, Field(alias="from")]
     """Where the value is found in a document."""

@@ -9,9 +9,17 @@ from pydantic import Field
 
 from rag_operator.api.base import Items, Model
 from rag_operator.api.marks import IN_PLACE, REVISION
-from rag_operator.api.rules import Rule, one_of
+from rag_operator.api.rules import Rule
 from rag_operator.api.v1alpha1.common import ObjectName, Replicas, SecretRef, StringMap
 from rag_operator.api.v1alpha1.pod import LabelSelector, PodSettings
+
+
+def _is_cidr(text: str) -> bool:
+    try:
+        ip_network(text, strict=True)
+    except ValueError:
+        return False
+    return "/" in text
 
 
 class QueryFrom(Model):
@@ -93,7 +101,7 @@ class Client(Model):
         Annotated[
             str,
             Field(min_length=9, max_length=49),
-            Rule("isCIDR(self)", "must be an address range such as 10.0.0.0/8", lambda text: _is_cidr(text)),
+            Rule("isCIDR(self)", "must be an address range such as 10.0.0.0/8", _is_cidr),
         ]
         | None
     ) = None
@@ -124,11 +132,3 @@ class Indexer(Model):
     """How many pods fill a new index at the same time."""
     pod: Annotated[PodSettings, IN_PLACE] = Field(default_factory=PodSettings)
     """How the pods run, those of builds too."""
-
-
-def _is_cidr(text: str) -> bool:
-    try:
-        ip_network(text, strict=True)
-    except ValueError:
-        return False
-    return "/" in text

@@ -16,7 +16,6 @@ from rag_operator.api.v1alpha1.common import (
     Dimensions,
     HttpUrl,
     Image,
-    Line,
     ObjectName,
     RelativePath,
     Replicas,
@@ -45,7 +44,7 @@ class HubSource(Model):
 
     endpoint: HttpUrl | None = None
     """Address of the hub or of a mirror. Unset: the public one."""
-    token_secret_ref: SecretKeyRef | None = None
+    token_secret_ref: Annotated[SecretKeyRef, IN_PLACE] | None = None
     """Token for models that need one."""
 
 
@@ -161,6 +160,11 @@ class LocalEmbedder(Model):
     pod: Annotated[PodSettings, IN_PLACE] = Field(default_factory=PodSettings)
     """How the pods run."""
 
+    @property
+    def declared(self) -> tuple[str, str]:
+        """Name and revision of the model."""
+        return self.model.name, self.model.revision
+
 
 class ExternalEmbedder(Model):
     """An OpenAI-compatible embeddings endpoint. Probe vectors notice when its weights change."""
@@ -181,6 +185,11 @@ class ExternalEmbedder(Model):
     """Put before a chunk. Unset or empty: nothing."""
     credentials_secret_ref: Annotated[SecretRef, IN_PLACE] | None = None
     """Secret with the key apiKey."""
+
+    @property
+    def declared(self) -> tuple[str, str]:
+        """Name and revision of the model."""
+        return self.model, self.revision
 
 
 class Embedder(Model):
@@ -268,7 +277,7 @@ class PromptSettings(Model):
     system: Annotated[Prompt, REVISION] = ""
     """System prompt. Empty: a short one that asks for citations."""
     template_config_map_ref: Annotated[ConfigMapKeyRef, REVISION] | None = None
-    """Template of the user message with {question} and {passages}. Its text becomes part of the revision."""
+    """Template by which a passage is shown to the generator, see the gateway's documentation. Its text is part of the revision."""
 
 
 class Sampling(Model):
@@ -276,8 +285,6 @@ class Sampling(Model):
 
     temperature: Annotated[float, Field(ge=0, le=2), REVISION] = 0
     """0 is the most likely answer."""
-    top_p: Annotated[float, Field(gt=0, le=1), REVISION] = 1
-    """Share of the probability mass that is drawn from."""
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000), REVISION] = 512
     """Longest answer."""
 

@@ -173,9 +173,7 @@ class NodeAffinity(Model):
 
     required_during_scheduling_ignored_during_execution: NodeSelectorTerms | None = None
     """Nodes that are allowed."""
-    preferred_during_scheduling_ignored_during_execution: (
-        Annotated[Items[WeightedNodeTerm], Field(max_length=_MAX_TERMS)] | None
-    ) = None
+    preferred_during_scheduling_ignored_during_execution: Annotated[Items[WeightedNodeTerm], Field(max_length=_MAX_TERMS)] | None = None
     """Nodes that are preferred."""
 
 
@@ -200,13 +198,9 @@ class WeightedPodTerm(Model):
 class PodAffinity(Model):
     """Which pods to be near to, or away from."""
 
-    required_during_scheduling_ignored_during_execution: (
-        Annotated[Items[PodTerm], Field(max_length=_MAX_TERMS)] | None
-    ) = None
+    required_during_scheduling_ignored_during_execution: Annotated[Items[PodTerm], Field(max_length=_MAX_TERMS)] | None = None
     """What must hold."""
-    preferred_during_scheduling_ignored_during_execution: (
-        Annotated[Items[WeightedPodTerm], Field(max_length=_MAX_TERMS)] | None
-    ) = None
+    preferred_during_scheduling_ignored_during_execution: Annotated[Items[WeightedPodTerm], Field(max_length=_MAX_TERMS)] | None = None
     """What is preferred."""
 
 

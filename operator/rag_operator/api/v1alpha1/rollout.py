@@ -140,9 +140,7 @@ class Analysis(Model):
     """How much higher than stable's the candidate's share of errors, degraded and empty answers may be, in points."""
     max_retrieval_p95: Annotated[Duration, Between("1ms", "10m")] | None = Field(default=None, alias="maxRetrievalP95")
     """Longest 95th percentile of retrieval."""
-    max_time_to_first_token_p95: Annotated[Duration, Between("1ms", "10m")] | None = Field(
-        default=None, alias="maxTimeToFirstTokenP95"
-    )
+    max_time_to_first_token_p95: Annotated[Duration, Between("1ms", "10m")] | None = Field(default=None, alias="maxTimeToFirstTokenP95")
     """Longest 95th percentile of the time to the first token."""
     max_duration: Annotated[Duration, Between("1m", "168h")] = Duration("2h")
     """A step that still lacks requests after this holds, and says so."""

@@ -13,9 +13,11 @@ from rag_operator.api.scalars import Timestamp
 Text = Annotated[str, Field(max_length=1024)]
 Name = Annotated[str, Field(max_length=253)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
+Numbers = Annotated[dict[str, float], Field(max_length=32)]
+Floors = Annotated[dict[str, Annotated[int, Field(ge=0, le=1000)]], Field(max_length=8)]
 Weight = Annotated[int, Field(ge=0, le=100)]
-GateResult = Literal["Passed", "Failed", "Inconclusive", "NotApplicable"]
-Stage = Literal["Provisioning", "Indexing", "CatchingUp", "Evaluating", "WarmingUp", "Shifting"]
+GateResult = Literal["Passed", "Failed", "Inconclusive", "NotApplicable", "Running"]
+Stage = Literal["Provisioning", "Indexing", "CatchingUp", "Evaluating", "WarmingUp", "Shifting", "Promoted"]
 Outcome = Literal["Promoted", "Aborted", "Superseded", "Reverted", "RolledBack"]
 Phase = Literal["Pending", "Indexing", "Ready", "RollingOut", "Degraded", "Suspended", "Failed"]
 
@@ -61,6 +63,8 @@ class Gate(Record):
     """Upper end of the 95 % interval of the difference."""
     samples: Count | None = None
     """Questions or requests that it rests on."""
+    numbers: Numbers | None = None
+    """Further numbers, by name."""
     message: Text = ""
     """What it means, in a sentence."""
     time: Timestamp | None = None
@@ -95,24 +99,28 @@ class CandidateStatus(Serving):
 
     stage: Stage = "Provisioning"
     """How far it is."""
+    started: Timestamp | None = None
+    """When its rollout began."""
     step: Annotated[int, Field(ge=0, le=32)] = 0
-    """Steps of the canary that are done."""
+    """The step of the canary that it is at; 0 is the first."""
     steps: Annotated[int, Field(ge=0, le=32)] = 0
     """Steps of the canary in all."""
     step_since: Timestamp | None = None
     """When the present step began."""
-    waiting_for: Text | None = None
-    """What the annotation ragops.dev/promote must say to go on. Unset: nothing is waited for."""
-    progress: Text | None = None
-    """A fingerprint of what was achieved so far; while it stays the same, time runs towards progressDeadline."""
+    waiting_for: Text = ""
+    """What the annotation ragops.dev/promote must name to go on. Empty: nothing is waited for."""
+    approved: Annotated[Items[Name], Field(max_length=40)] = ()
+    """Steps and gates that were approved."""
+    progress: Count = 0
+    """Sum of documents, steps and ready pods so far; while it stays the same, time runs towards progressDeadline."""
     progress_since: Timestamp | None = None
-    """When progress last changed."""
-    paused_seconds: Count = 0
-    """Seconds since progress_since that do not count: pauses, approvals, suspension."""
-    attempts: Annotated[int, Field(ge=0, le=1000)] = 0
-    """Failed builds and evaluations so far."""
+    """When progress last grew; pauses, approvals and suspension push it forward."""
+    evaluation_attempt: Annotated[int, Field(ge=0, le=1000)] = 0
+    """How often evaluation was started."""
     gates: Annotated[Items[Gate], Field(max_length=4)] = ()
     """What the gates said."""
+    held: Text = ""
+    """Why it does not move, in words."""
 
 
 class RetiredStatus(Serving):
@@ -120,6 +128,19 @@ class RetiredStatus(Serving):
 
     until: Timestamp | None = None
     """How long it is kept."""
+    floors: Floors | None = None
+    """The size that its components are kept at, by name."""
+
+
+class LeavingStatus(Record):
+    """A revision that lost its place and is taken away."""
+
+    revision: Name
+    """Name of the revision."""
+    idle_at: Timestamp
+    """When its pods are stopped."""
+    why: Text = ""
+    """Why it left."""
 
 
 class Rejected(Record):
@@ -127,7 +148,7 @@ class Rejected(Record):
 
     revision: Name
     """Name of the revision."""
-    reason: Annotated[str, Field(max_length=128)]
+    reason: Annotated[str, Field(max_length=128)] = ""
     """Why, as a constant."""
     time: Timestamp | None = None
     """When."""
@@ -146,7 +167,7 @@ class Decision(Record):
     """Why, as a constant."""
     message: Text = ""
     """Why, in a sentence."""
-    gates: Annotated[Items[Gate], Field(max_length=4)] = ()
+    numbers: Numbers | None = None
     """The numbers it was decided by."""
 
 
@@ -157,7 +178,7 @@ class Verb(Record):
     """The annotation, without its prefix."""
     value: Annotated[str, Field(max_length=512)]
     """Its value, which is handled once."""
-    result: Literal["Done", "Refused"]
+    result: Literal["Done", "Refused"] = "Done"
     """What became of it."""
     message: Text = ""
     """Why it was refused."""
@@ -193,6 +214,8 @@ class RAGPipelineStatus(Record):
     """The revision that is being rolled out."""
     retired: RetiredStatus | None = None
     """The revision before, kept for rollback."""
+    leaving: Annotated[Items[LeavingStatus], Field(max_length=16), Keyed("revision")] = ()
+    """Revisions that are being taken away."""
     traffic: Annotated[str, Field(max_length=64)] | None = None
     """Percentages of stable and candidate, such as 95/5."""
     step: Annotated[str, Field(max_length=16)] | None = None
@@ -206,7 +229,9 @@ class RAGPipelineStatus(Record):
     endpoint: Text | None = None
     """Where questions are asked."""
     epoch: Count | None = None
-    """Version of the routing table."""
+    """Version of the routing table that was written last."""
+    salt: Annotated[str, Field(max_length=64)] | None = None
+    """Decides, with a session, who sees the candidate; another one for each rollout."""
     reason: Annotated[str, Field(max_length=128)] | None = None
     """Reason of the condition that matters most."""
     upgrade_available: Annotated[str, Field(max_length=32)] | None = None
@@ -217,7 +242,5 @@ class RAGPipelineStatus(Record):
     """How the last rollouts ended, newest first."""
     verbs: Annotated[Items[Verb], Field(max_length=16), Keyed("name")] = ()
     """The last value of each verb that was handled."""
-    reindex_nonce: Annotated[str, Field(max_length=512)] | None = None
-    """The last value of the verb reindex; it is part of the identity of indexes made since."""
     conditions: Conditions = ()
     """Conditions, by type."""

@@ -28,7 +28,15 @@ def _grows(field: str) -> Rule:
 class Standalone(Model):
     """A single Milvus server that the operator runs. Its data follow its volume."""
 
-    RULES: ClassVar[tuple[Rule, ...]] = (_grows("storage"),)
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        _grows("storage"),
+        Rule(
+            "has(self.storageClassName) == has(oldSelf.storageClassName) && "
+            "(!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
+            f"storageClassName cannot change: {_NEW_PIPELINE}",
+            path=".storageClassName",
+        ),
+    )
 
     storage: Annotated[Quantity, IN_PLACE]
     """Size of the volume. It may grow, where the StorageClass lets it."""
@@ -61,10 +69,7 @@ class InClusterObjects(Model):
 class ObjectStorage(Model):
     """Where a Milvus cluster keeps its segments."""
 
-    RULES: ClassVar[tuple[Rule, ...]] = (
-        one_of("in_cluster", "s3"),
-        same_member("in_cluster", "s3", message=f"the object storage of a Milvus cannot change: {_NEW_PIPELINE}"),
-    )
+    RULES: ClassVar[tuple[Rule, ...]] = (one_of("in_cluster", "s3"),)
 
     in_cluster: InClusterObjects | None = None
     """An object store that milvus-operator runs."""
@@ -74,6 +79,11 @@ class ObjectStorage(Model):
 
 class Cluster(Model):
     """A distributed Milvus, run by milvus-operator, which must be installed."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule("self.etcd == oldSelf.etcd", f"etcd cannot change: {_NEW_PIPELINE}", path=".etcd"),
+        Rule("self.objectStorage == oldSelf.objectStorage", f"objectStorage cannot change: {_NEW_PIPELINE}", path=".objectStorage"),
+    )
 
     proxies: Annotated[Replicas, IN_PLACE] = 1
     """Number of proxies, which take requests."""

@@ -1,0 +1,1 @@
+"""Rollouts: pure decisions about revisions, from identity to traffic."""
