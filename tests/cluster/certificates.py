@@ -62,7 +62,7 @@ class Authority:
     def _request(self, section: str, subject: str, key: Path, cert: Path, more: Sequence[str | Path]) -> None:
         # The certificate appears under its name last: whoever sees it sees a whole pair.
         temporary = cert.with_suffix(".new")
-        fixed = ["openssl", "req", "-x509", *_NEW_KEY, "-config", self._configuration, "-extensions", section]
+        fixed: list[str | Path] = ["openssl", "req", "-x509", *_NEW_KEY, "-config", self._configuration, "-extensions", section]
         run([*fixed, "-subj", subject, "-keyout", key, "-out", temporary, *more])
         temporary.replace(cert)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.api_only import ApiServer
+from cluster.milvus import MilvusServer
 
 
 @pytest.fixture(scope="session")
@@ -20,4 +21,11 @@ def api_server() -> Iterator[ApiServer]:
 def fresh_api_server() -> Iterator[ApiServer]:
     """An API server without controllers for one test alone, which may pause or kill it."""
     with ApiServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def milvus_server() -> Iterator[MilvusServer]:
+    """One Milvus for the whole run; tests use collections of their own. Who kills it makes an instance for itself."""
+    with MilvusServer() as server:
         yield server
