@@ -25,6 +25,9 @@ ENV_COMPONENT = "RAG_COMPONENT"  # the embedder's or generator's component name;
 ENV_POD = "RAG_POD"
 ENV_LOG_LEVEL = "RAG_LOG_LEVEL"
 ENV_GRACE_SECONDS = "RAG_GRACE_SECONDS"  # the pod's terminationGracePeriodSeconds
+ENV_DRAIN_SECONDS = "RAG_DRAIN_SECONDS"  # how long a pod that ends still accepts connections; default 3
+ENV_METRICS_PORT = "RAG_METRICS_PORT"  # default METRICS_PORT; 0 picks a free one (tests)
+ENV_PORT = "RAG_PORT"  # the serving port, default the part's own above; 0 picks a free one (tests)
 
 # Embedder.
 ENV_MODEL = "RAG_MODEL"  # a directory, or a hub id

@@ -1,0 +1,184 @@
+"""The client itself. One instance per embedder and caller; it keeps connections and may be used by many tasks at once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import aiohttp
+
+from rag_runtime import logs
+from rag_runtime.contracts import embedding, headers
+from rag_runtime.contracts.embedding import ModelCard
+from rag_runtime.embeddings import wire
+from rag_runtime.embeddings.errors import DeadlineExceededError, InvalidAnswerError, OverloadedError, RejectedError, UnavailableError
+from rag_runtime.embeddings.wire import Vectors
+from rag_runtime.retry import RetryBudget
+
+# The first pause before another attempt; doubled each time, with jitter.
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 5.0
+# 2,048 vectors of 32,768 floats in base64 with room to spare: an answer beyond it is not embeddings.
+MAX_ANSWER_BYTES = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Vectors, one row per text (float32), and how many query texts were cut at the token limit."""
+
+    vectors: Vectors
+    truncated: int = 0
+
+
+class EmbeddingsClient:
+    """Embeds queries and documents. A prefix of None means the model's own prompt (from `/v1/models`), "" means none.
+
+    `api_key` is called for each request, so a rotated Secret is picked up. `session` is shared when given, else owned and closed.
+    `send_dimensions=False` only checks the length: for servers that refuse the parameter.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        *,
+        dimensions: int | None = None,
+        send_dimensions: bool = True,
+        query_prefix: str | None = None,
+        document_prefix: str | None = None,
+        api_key: Callable[[], str | None] = lambda: None,
+        session: aiohttp.ClientSession | None = None,
+        budget: RetryBudget | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self.model = model
+        self.dimensions = dimensions
+        self._send_dimensions = send_dimensions
+        self._query_prefix = query_prefix
+        self._document_prefix = document_prefix
+        self._api_key = api_key
+        self._session = session
+        self._owns_session = session is None
+        self._budget = budget or RetryBudget()
+        self._sleep = sleep
+        self._card: ModelCard | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections, unless they are the caller's."""
+        if self._owns_session and self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def describe(self, *, timeout: float = 10.0, refresh: bool = False) -> ModelCard:
+        """What the server says about the model; remembered until `refresh`. Unknown fields are None for other servers."""
+        if self._card is None or refresh:
+            answer, _ = await self._attempts("GET", embedding.PATH_MODELS, None, headers.LANE_QUERY, timeout)
+            self._card = wire.card_of(answer, self.model)
+        return self._card
+
+    async def tokenizer(self, *, timeout: float = 30.0) -> bytes | None:
+        """The model's tokenizer.json; None when the server does not offer it."""
+        try:
+            answer, _ = await self._attempts("GET", embedding.PATH_TOKENIZER, None, headers.LANE_QUERY, timeout)
+        except RejectedError as error:
+            if error.status in (404, 405):
+                return None
+            raise
+        return answer
+
+    async def embed_queries(self, texts: Sequence[str], *, timeout: float) -> Embedded:
+        """Embed questions in the query lane, with the query prompt, within `timeout` seconds."""
+        prefix = self._query_prefix if self._query_prefix is not None else (await self.describe(timeout=timeout)).query_prompt
+        return await self.embed([prefix + text for text in texts], lane=headers.LANE_QUERY, timeout=timeout)
+
+    async def embed_documents(self, texts: Sequence[str], *, timeout: float) -> Embedded:
+        """Embed passages in the bulk lane, with the document prompt. A full queue is waited for, until `timeout`."""
+        prefix = self._document_prefix if self._document_prefix is not None else (await self.describe(timeout=timeout)).document_prompt
+        return await self.embed([prefix + text for text in texts], lane=headers.LANE_BULK, timeout=timeout)
+
+    async def embed(self, texts: Sequence[str], *, lane: str, timeout: float) -> Embedded:
+        """Embed `texts` exactly as they are. Raises `ValueError` beyond `MAX_INPUTS` texts, else an `EmbeddingError`."""
+        if len(texts) > embedding.MAX_INPUTS:
+            raise ValueError(f"{len(texts)} texts in one call, allowed: at most {embedding.MAX_INPUTS}")
+        if not texts:
+            return Embedded(wire.vectors_of(b'{"data":[]}', 0, self.dimensions))
+        body = wire.request_body(self.model, texts, self.dimensions if self._send_dimensions else None)
+        answer, truncated = await self._attempts("POST", embedding.PATH_EMBEDDINGS, body, lane, timeout)
+        return Embedded(wire.vectors_of(answer, len(texts), self.dimensions), truncated)
+
+    async def _attempts(self, method: str, path: str, body: bytes | None, lane: str, timeout: float) -> tuple[bytes, int]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        self._budget.earn()
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return await self._once(method, path, body, lane, deadline - loop.time())
+            except DeadlineExceededError:
+                raise
+            except UnavailableError as error:
+                wait = _pause_for(error, pause)
+                if loop.time() + wait >= deadline or not (_is_backpressure(error, lane) or self._budget.spend()):
+                    raise
+            await self._sleep(wait)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    async def _once(self, method: str, path: str, body: bytes | None, lane: str, remaining: float) -> tuple[bytes, int]:
+        if remaining <= 0:
+            raise DeadlineExceededError(f"no time left to ask {self.url}")
+        try:
+            async with self._connections().request(
+                method,
+                self.url + path,
+                data=body,
+                headers=self._headers(lane, remaining),
+                timeout=aiohttp.ClientTimeout(total=remaining),
+                allow_redirects=False,  # a redirect could carry texts and key to another host
+            ) as response:
+                answer = await response.content.read(-1) if response.status == 200 else await response.content.read(65_536)
+                if response.status != 200:
+                    raise wire.failure(response.status, response.headers, answer)
+                if len(answer) > MAX_ANSWER_BYTES:
+                    raise InvalidAnswerError(f"an answer of {len(answer)} bytes")
+                return answer, wire.truncated_of(response.headers)
+        except TimeoutError as error:
+            raise DeadlineExceededError(f"no answer from {self.url} within {remaining:.3f} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise UnavailableError(f"failed to ask {self.url}: {type(error).__name__}: {error}") from error
+
+    def _connections(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            # Unbounded here: the server sheds load at its door, a queue of ours would only hide it.
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=15, ttl_dns_cache=5)
+            self._session = aiohttp.ClientSession(connector=connector, auto_decompress=True)
+        return self._session
+
+    def _headers(self, lane: str, remaining: float) -> dict[str, str]:
+        named = {
+            "content-type": "application/json",
+            headers.LANE: lane,
+            headers.DEADLINE: str(int(remaining * 1000)),
+            headers.REQUEST_ID: logs.bound("request_id"),
+            "authorization": f"Bearer {key}" if (key := self._api_key()) else None,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+
+def _is_backpressure(error: UnavailableError, lane: str) -> bool:
+    """A bulk caller told to wait waits: that is the protocol, not a failure, and costs no retry."""
+    return lane == headers.LANE_BULK and isinstance(error, OverloadedError)
+
+
+def _pause_for(error: UnavailableError, pause: float) -> float:
+    asked = error.retry_after if isinstance(error, OverloadedError) else None
+    return max(asked or 0.0, random.uniform(pause / 2, pause))

@@ -1,0 +1,139 @@
+"""The listeners' order of start and end, over real sockets on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from rag_runtime.health import Health
+from rag_runtime.server import Listener, Stop, serve
+
+HOST = "127.0.0.1"
+
+
+class Service:
+    """An application whose answers wait for `release`, served with short times."""
+
+    def __init__(self, *, drain: float = 0.0, grace: float = 20.0) -> None:
+        self.health, self.stop = Health(), Stop()
+        self.entered, self.release, self.load = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.left = False
+        self.ports: asyncio.Future[dict[str, int]] = asyncio.get_running_loop().create_future()
+        app = Starlette(routes=[Route("/slow", self._slow), Route("/fast", self._fast)])
+        self.task = asyncio.create_task(
+            serve(
+                [Listener("api", app, 0, HOST)],
+                health=self.health,
+                stop=self.stop,
+                metrics_port=0,
+                metrics_host=HOST,
+                lifespan=self._lifespan,
+                grace_seconds=grace,
+                drain_seconds=drain,
+                on_bound=self.ports.set_result,
+            )
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self) -> AsyncIterator[None]:
+        await self.load.wait()
+        yield
+        self.left = True
+
+    async def _slow(self, _: Request) -> Response:
+        self.entered.set()
+        await self.release.wait()
+        return PlainTextResponse("done")
+
+    async def _fast(self, _: Request) -> Response:
+        return PlainTextResponse("fast")
+
+    async def ready(self) -> tuple[str, str]:
+        self.load.set()
+        ports = await self.ports
+        return f"http://{HOST}:{ports['api']}", f"http://{HOST}:{ports['metrics']}"
+
+
+async def not_ready(client: aiohttp.ClientSession, metrics: str) -> None:
+    while (await client.get(f"{metrics}/readyz")).status != 503:
+        pass
+
+
+async def test_a_request_in_flight_is_finished_after_the_stop_and_then_the_lifespan_is_left() -> None:
+    service = Service()
+    api, metrics = await service.ready()
+    async with aiohttp.ClientSession() as client:
+        answer = asyncio.create_task(client.get(f"{api}/slow"))
+        await service.entered.wait()
+        service.stop.request()
+        await not_ready(client, metrics)
+        assert not service.left
+        service.release.set()
+        assert await (await answer).text() == "done"
+    await service.task
+    assert service.left
+
+
+async def test_a_draining_pod_is_alive_and_not_ready_and_still_answers_with_connection_close() -> None:
+    service = Service(drain=60, grace=120)
+    api, metrics = await service.ready()
+    async with aiohttp.ClientSession() as client:
+        assert (await client.get(f"{metrics}/readyz")).status == 200
+        assert "connection" not in (await client.get(f"{api}/fast")).headers
+        service.stop.request()
+        await not_ready(client, metrics)
+        assert (await client.get(f"{metrics}/healthz")).status == 200
+        answer = await client.get(f"{metrics}/readyz")
+        assert (answer.status, (await answer.json())["reasons"]) == (503, {"server": "shutting down"})
+        late = await client.get(f"{api}/fast")
+        assert (late.status, late.headers["connection"]) == (200, "close")
+    service.stop.request()  # a second signal ends the wait
+    await service.task
+
+
+async def test_a_request_that_outlives_the_grace_period_is_cut_off() -> None:
+    service = Service(grace=0)
+    api, _ = await service.ready()
+    async with aiohttp.ClientSession() as client:
+        answer = asyncio.create_task(client.get(f"{api}/slow"))
+        await service.entered.wait()
+        service.stop.request()
+        await asyncio.wait_for(service.task, 10)
+        async with await answer as cut:
+            assert cut.status == 500
+
+
+async def test_a_stop_before_the_start_is_complete_ends_at_once() -> None:
+    service = Service()
+    while not service.task.done() and not service.health.started:
+        service.stop.request()
+        await asyncio.sleep(0)
+    await asyncio.wait_for(service.task, 10)
+    assert not service.health.started
+
+
+async def test_a_failing_start_is_raised_and_nothing_keeps_listening() -> None:
+    @asynccontextmanager
+    async def broken() -> AsyncIterator[None]:
+        raise RuntimeError("no weights")
+        yield
+
+    with pytest.raises(RuntimeError, match="no weights"):
+        await serve([], health=Health(), stop=Stop(), metrics_port=0, metrics_host=HOST, lifespan=broken)
+
+
+async def test_a_port_in_use_is_said() -> None:
+    service = Service()
+    _, metrics = await service.ready()
+    with pytest.raises(OSError, match="in use"):
+        await serve([], health=Health(), stop=Stop(), metrics_port=int(metrics.rsplit(":", 1)[1]), metrics_host=HOST)
+    service.stop.request()
+    await service.task
