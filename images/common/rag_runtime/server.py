@@ -209,6 +209,9 @@ class _Running:
         for server in self._servers:
             server.should_exit = True
         await asyncio.gather(*self._tasks)
+        # Requests cut off at the end of the grace period are only cancelled by uvicorn; let them say goodbye.
+        if cut := [task for server in self._servers for task in server.server_state.tasks]:
+            await asyncio.wait(cut)
 
 
 @asynccontextmanager

@@ -63,8 +63,14 @@ class Service:
 
 
 async def not_ready(client: aiohttp.ClientSession, metrics: str) -> None:
-    while (await client.get(f"{metrics}/readyz")).status != 503:
+    while await status(client, f"{metrics}/readyz") != 503:
         pass
+
+
+async def status(client: aiohttp.ClientSession, url: str) -> int:
+    async with client.get(url) as answer:
+        await answer.read()
+        return answer.status
 
 
 async def test_a_request_in_flight_is_finished_after_the_stop_and_then_the_lifespan_is_left() -> None:
@@ -86,15 +92,16 @@ async def test_a_draining_pod_is_alive_and_not_ready_and_still_answers_with_conn
     service = Service(drain=60, grace=120)
     api, metrics = await service.ready()
     async with aiohttp.ClientSession() as client:
-        assert (await client.get(f"{metrics}/readyz")).status == 200
-        assert "connection" not in (await client.get(f"{api}/fast")).headers
+        assert await status(client, f"{metrics}/readyz") == 200
+        async with client.get(f"{api}/fast") as early:
+            assert "connection" not in early.headers
         service.stop.request()
         await not_ready(client, metrics)
-        assert (await client.get(f"{metrics}/healthz")).status == 200
-        answer = await client.get(f"{metrics}/readyz")
-        assert (answer.status, (await answer.json())["reasons"]) == (503, {"server": "shutting down"})
-        late = await client.get(f"{api}/fast")
-        assert (late.status, late.headers["connection"]) == (200, "close")
+        assert await status(client, f"{metrics}/healthz") == 200
+        async with client.get(f"{metrics}/readyz") as answer:
+            assert (answer.status, (await answer.json())["reasons"]) == (503, {"server": "shutting down"})
+        async with client.get(f"{api}/fast") as late:
+            assert (late.status, late.headers["connection"]) == (200, "close")
     service.stop.request()  # a second signal ends the wait
     await service.task
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import Iterable
 
 LEDGER_SUFFIX = "_docs"
 MAX_DOCUMENT_ID_BYTES = 1_024
@@ -32,12 +33,18 @@ STATE = "state"
 REASON = "reason"
 ATTEMPTS = "attempts"
 UPDATED = "updated"
+BUCKET = "bucket"  # `bucket(document)`: builds are partitioned and the ledger is read by it; META_BUCKET on rows that are no documents
+RECIPE = "recipe"  # digest of what else decides a chunk's row but not its vector: the declared metadata fields
+MARK = "mark"  # two dimensions that mean nothing: a collection needs a vector
 
 STATE_WRITING = "writing"
 STATE_DONE = "done"
 STATE_EMPTY = "empty"
 STATE_FAILED = "failed"
 STATE_DELETING = "deleting"
+STATE_META = "meta"  # not a document: what the index knows of itself (probe vectors, fingerprint), under ids that begin with META_PREFIX
+META_PREFIX = "."  # no source's name begins with it
+META_BUCKET = -1
 SETTLED = frozenset({STATE_DONE, STATE_EMPTY})
 
 # Properties of `<name>`: whose it is. A drop compares them first.
@@ -67,6 +74,11 @@ def chunk_key(document: str, embedded_text: str, occurrence: int) -> str:
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return digest.hexdigest()[:CHUNK_KEY_LENGTH]
+
+
+def chunks_digest(keys: Iterable[str]) -> str:
+    """What the ledger remembers of a document's chunks: the first 32 hex digits of SHA-256 over their sorted keys."""
+    return hashlib.sha256("".join(sorted(keys)).encode()).hexdigest()[:CHUNK_KEY_LENGTH]
 
 
 def bucket(document: str) -> int:

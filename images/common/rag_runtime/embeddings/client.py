@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -24,13 +24,17 @@ LONGEST_PAUSE_SECONDS = 5.0
 # 2,048 vectors of 32,768 floats in base64 with room to spare: an answer beyond it is not embeddings.
 MAX_ANSWER_BYTES = 512 * 1024 * 1024
 
+# A body and the headers that came with it.
+Answer = tuple[bytes, Mapping[str, str]]
+
 
 @dataclass(frozen=True)
 class Embedded:
-    """Vectors, one row per text (float32), and how many query texts were cut at the token limit."""
+    """Vectors, one row per text (float32), how many query texts were cut at the token limit, and which model the server says it was."""
 
     vectors: Vectors
     truncated: int = 0
+    fingerprint: str | None = None
 
 
 class EmbeddingsClient:
@@ -113,10 +117,11 @@ class EmbeddingsClient:
         if not texts:
             return Embedded(wire.vectors_of(b'{"data":[]}', 0, self.dimensions))
         body = wire.request_body(self.model, texts, self.dimensions if self._send_dimensions else None)
-        answer, truncated = await self._attempts("POST", embedding.PATH_EMBEDDINGS, body, lane, timeout)
-        return Embedded(wire.vectors_of(answer, len(texts), self.dimensions), truncated)
+        answer, said = await self._attempts("POST", embedding.PATH_EMBEDDINGS, body, lane, timeout)
+        vectors = wire.vectors_of(answer, len(texts), self.dimensions)
+        return Embedded(vectors, wire.truncated_of(said), said.get(headers.FINGERPRINT))
 
-    async def _attempts(self, method: str, path: str, body: bytes | None, lane: str, timeout: float) -> tuple[bytes, int]:
+    async def _attempts(self, method: str, path: str, body: bytes | None, lane: str, timeout: float) -> Answer:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         self._budget.earn()
@@ -133,7 +138,7 @@ class EmbeddingsClient:
             await self._sleep(wait)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
-    async def _once(self, method: str, path: str, body: bytes | None, lane: str, remaining: float) -> tuple[bytes, int]:
+    async def _once(self, method: str, path: str, body: bytes | None, lane: str, remaining: float) -> Answer:
         if remaining <= 0:
             raise DeadlineExceededError(f"no time left to ask {self.url}")
         try:
@@ -150,7 +155,7 @@ class EmbeddingsClient:
                     raise wire.failure(response.status, response.headers, answer)
                 if len(answer) > MAX_ANSWER_BYTES:
                     raise InvalidAnswerError(f"an answer of {len(answer)} bytes")
-                return answer, wire.truncated_of(response.headers)
+                return answer, response.headers
         except TimeoutError as error:
             raise DeadlineExceededError(f"no answer from {self.url} within {remaining:.3f} s") from error
         except (aiohttp.ClientError, OSError) as error:

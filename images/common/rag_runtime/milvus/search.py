@@ -236,8 +236,8 @@ def _hits(results: Any, limit: int) -> list[Hit]:
     missing = [name for name in OUTPUT_FIELDS if len(columns.get(name, ())) != count]
     if missing:
         raise SearchInvalidError(f"field {missing[0]} is not there for each of {count} rows")
-    *plain, metadata = (columns[name] for name in OUTPUT_FIELDS)
-    return [Hit(*row, _metadata(value)) for row, value in zip(zip(scores, *plain, strict=True), metadata, strict=True)]
+    columns[fields.METADATA] = [_metadata(value) for value in columns[fields.METADATA]]
+    return [Hit(*row) for row in zip(scores, *(columns[name] for name in OUTPUT_FIELDS), strict=True)]
 
 
 def _column(column: Any) -> Sequence[Any]:
