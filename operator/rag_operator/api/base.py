@@ -45,6 +45,11 @@ class Model(BaseModel):
         found = handler.resolve_ref_schema(handler(schema))
         if cls.RULES:
             found[VALIDATIONS] = [rule.as_validation() for rule in cls.RULES]
+        for name, field in cls.model_fields.items():
+            default = None if field.is_required() else field.get_default(call_default_factory=True)
+            if isinstance(default, Model):
+                # Written out in full: the API server checks a default by the rules before it fills in nested ones.
+                found["properties"][field.alias or name]["default"] = default.to_wire()
         return found
 
     def to_wire(self) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from rag_operator.api.rules import KeysMatch, Rule, matches
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _HOST: Final = r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
 _PORT: Final = r"(:[0-9]{1,5})?"
-_QUALIFIED: Final = r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+_QUALIFIED: Final = r"([a-z0-9][-a-z0-9.]{0,252}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_KEYS: Final = "keys must be label keys, such as team or example.com/team"
 
 # The name of an object in the pipeline's own namespace.
 ObjectName = Annotated[
@@ -75,18 +76,13 @@ Dimensions = Annotated[int, Field(ge=1, le=32768)]
 StringMap = Annotated[
     dict[str, Annotated[str, Field(max_length=4096)]],
     Field(max_length=32),
-    KeysMatch(_QUALIFIED, "keys must be label keys, such as team or example.com/team"),
-    Rule(
-        "self.all(k, k.size() <= 317)",
-        "keys must be at most 317 characters",
-        lambda found: all(len(key) <= 317 for key in found),
-    ),
+    KeysMatch(_QUALIFIED, _KEYS),
 ]
 LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
 LabelMap = Annotated[
     dict[str, LabelValue],
     Field(max_length=32),
-    KeysMatch(_QUALIFIED, "keys must be label keys, such as team or example.com/team"),
+    KeysMatch(_QUALIFIED, _KEYS),
 ]
 
 
