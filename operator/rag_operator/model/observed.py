@@ -28,6 +28,7 @@ class ComponentState:
     built: bool = False  # index: its build ended
     caught_up: bool = False  # index: as design-data defines it
     failed_documents: int = 0  # index
+    stopped: bool = False  # index: it has no writer: indexers acknowledged Stop, no Job of it runs
     collecting: bool = False  # index: marked irrevocably
     dropped: bool = False  # index: its collections are gone
 

@@ -78,12 +78,17 @@ class Rollout:
     step: int = 0  # index into the strategy's steps
     step_since: float = 0.0
     started: float = 0.0
-    weight: int = 0
-    progress: int = 0  # last seen sum of progress marks
+    weight: int = 0  # what the candidate has now, while it is ready
+    weight_since: float = 0.0  # when the weight last changed: the online gate reads from here on
+    floors: Mapping[str, int] = field(default_factory=dict)  # what stable ran when it had the traffic, by component name
+    progress: int = 0  # highest sum of progress marks seen
     progress_since: float = 0.0  # when it last grew; pauses push it forward
     waiting_for: str = ""  # "", or what `promote` must name: `<step>` or a gate
     approved: tuple[str, ...] = ()
-    evaluation_attempt: int = 0
+    attempt: int = 0  # counts the verb retry
+    evaluation_attempt: int = 1
+    evaluation_policy: str = ""  # digest of spec.rollout.evaluation: another policy is another evaluation
+    suspended: bool = False
     gates: tuple[Gate, ...] = ()
     held: str = ""  # why it does not move, in words
 
@@ -110,10 +115,11 @@ class Leaving:
 class Decision:
     """One line of the history in status."""
 
-    what: str
+    what: str  # an `Ending`, or what else was decided
     revision: str
     when: float
-    why: str
+    why: str  # a sentence
+    reason: str = ""  # CamelCase constant
     numbers: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -127,9 +133,11 @@ class Record:
     leaving: tuple[Leaving, ...] = ()
     rejected: tuple[str, ...] = ()  # the last ten
     decisions: tuple[Decision, ...] = ()  # the last five
-    verbs_done: Mapping[str, str] = field(default_factory=dict)  # annotation -> value done last
+    verbs_done: Mapping[str, str] = field(default_factory=dict)  # annotation -> value done, or refused, last
+    verbs_refused: Mapping[str, str] = field(default_factory=dict)  # annotation -> why the last value was refused
+    reindex: str = ""  # value of the verb reindex; part of the identity of what is wanted
+    approved_deletions: Mapping[str, str] = field(default_factory=dict)  # index -> value of the verb approve-deletions
     epoch: int = 0  # of the last table written
-    salt: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,6 +149,7 @@ class Plan:
     table: TableIntent | None = None  # None: as it is
     evaluation: EvaluationIntent | None = None
     collect: tuple[Collect, ...] = ()
+    forget: tuple[str, ...] = ()  # recorded revisions of which nothing stands any more: delete their ControllerRevision
     notes: tuple[Note, ...] = ()
     blocked: tuple[str, ...] = ()  # what cannot be collected yet, and which gateway holds it
     requeue_after: float | None = None  # seconds
