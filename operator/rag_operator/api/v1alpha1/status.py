@@ -242,5 +242,7 @@ class RAGPipelineStatus(Record):
     """How the last rollouts ended, newest first."""
     verbs: Annotated[Items[Verb], Field(max_length=16), Keyed("name")] = ()
     """The last value of each verb that was handled."""
+    record: Annotated[str, Field(max_length=65536)] | None = None
+    """What the operator must remember between passes, as JSON; not for people, and not part of this API."""
     conditions: Conditions = ()
     """Conditions, by type."""
