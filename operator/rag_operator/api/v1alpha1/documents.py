@@ -8,7 +8,7 @@ from pydantic import Field
 
 from rag_operator.api.base import Items, Model
 from rag_operator.api.marks import CONTENT, DATA, POLICY
-from rag_operator.api.rules import Rule, matches, one_of, same_member
+from rag_operator.api.rules import Keyed, Rule, matches, one_of, same_member
 from rag_operator.api.scalars import Between, Duration, Percentage, Quantity
 from rag_operator.api.v1alpha1.common import (
     ClaimLocation,
@@ -167,7 +167,7 @@ class Documents(Model):
     """How documents are cut."""
     embed_title: Annotated[bool, CONTENT] = False
     """Whether the document's title is put before each chunk's text when it is embedded."""
-    metadata: Annotated[Items[MetadataField], Field(max_length=32), DATA] = ()
+    metadata: Annotated[Items[MetadataField], Field(max_length=32), Keyed("name"), DATA] = ()
     """Fields by which answers can be filtered."""
     max_delete_fraction: Annotated[Percentage, POLICY] = Percentage("10%")
     """If a listing lacks more than this share of the documents, nothing is deleted until it is approved."""

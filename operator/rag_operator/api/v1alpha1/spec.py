@@ -10,8 +10,9 @@ from rag_operator.api.base import Items, Model
 from rag_operator.api.marks import DATA, IN_PLACE, POLICY
 from rag_operator.api.rules import Keyed, Rule
 from rag_operator.api.v1alpha1.documents import Documents, Source
+from rag_operator.api.v1alpha1.embedder import Embedder
 from rag_operator.api.v1alpha1.gateway import Gateway, Indexer, Retrieval
-from rag_operator.api.v1alpha1.models import Embedder, Generator
+from rag_operator.api.v1alpha1.generator import Generator
 from rag_operator.api.v1alpha1.rollout import Rollout
 from rag_operator.api.v1alpha1.store import VectorStore
 
@@ -27,6 +28,11 @@ def _parts_divide(spec: RAGPipelineSpec) -> bool:
     product_quantised = spec.vector_store.milvus.index.ivf_pq
     chosen = spec.embedder.local or spec.embedder.external
     return product_quantised is None or chosen is None or chosen.dimensions % product_quantised.m == 0
+
+
+def _chunks_fit(spec: RAGPipelineSpec) -> bool:
+    external = spec.embedder.external
+    return external is None or spec.documents.chunking.max_tokens < external.max_input_tokens
 
 
 def _ef_covers(spec: RAGPipelineSpec) -> bool:
@@ -52,6 +58,12 @@ class RAGPipelineSpec(Model):
             "vectorStore.milvus.search.ef must be at least retrieval.topK",
             _ef_covers,
             path=".vectorStore.milvus.search.ef",
+        ),
+        Rule(
+            "!has(self.embedder.external) || self.documents.chunking.maxTokens < self.embedder.external.maxInputTokens",
+            "documents.chunking.maxTokens must be less than embedder.external.maxInputTokens: prompt and special tokens need room",
+            _chunks_fit,
+            path=".documents.chunking.maxTokens",
         ),
     )
 
