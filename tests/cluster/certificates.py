@@ -42,19 +42,19 @@ class Authority:
 
     def __init__(self, directory: Path, name: str) -> None:
         self._directory = directory
-        self.cert, self._key = directory / f"{name}.crt", directory / f"{name}.key"
+        self.cert, self.key = directory / f"{name}.crt", directory / f"{name}.key"
         self._configuration = directory / "openssl.cnf"
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._configuration.write_text(_CONFIGURATION)
-        if not (self.cert.exists() and self._key.exists()):
-            self._request("authority", f"/CN={name}", self._key, self.cert, [])
+        if not (self.cert.exists() and self.key.exists()):
+            self._request("authority", f"/CN={name}", self.key, self.cert, [])
 
     def issue(self, name: str, *, user: str, groups: Sequence[str] = (), hosts: Sequence[str] = ()) -> Certificate:
         """A certificate for a client (`user`, `groups`) and, with `hosts`, for a server; `name` names its files."""
         cert, key = self._directory / f"{name}.crt", self._directory / f"{name}.key"
         if not (cert.exists() and key.exists()):
             subject = "".join(f"/O={group}" for group in groups) + f"/CN={user}"
-            signed_by: list[str | Path] = ["-CA", self.cert, "-CAkey", self._key]
+            signed_by: list[str | Path] = ["-CA", self.cert, "-CAkey", self.key]
             names: list[str | Path] = ["-addext", f"subjectAltName={_alternative_names(hosts)}"] if hosts else []
             self._request("leaf", subject, key, cert, signed_by + names)
         return Certificate(cert, key)

@@ -66,11 +66,10 @@ def running(owner: Path) -> Iterator[Running]:
             yield Running(int(entry.name), marks.get(_NAME, ""), marks.get(_HASH, ""))
 
 
-def find(owner: Path, component: str) -> Running | None:
-    """The component's own process: a shim that containerd left behind carries the same mark but another program."""
-    program = {"containerd": "containerd"}.get(component)
+def find(owner: Path, component: str, program: str | None = None) -> Running | None:
+    """The component's own process. What it started carries the same mark: `program` tells them apart."""
     for process in running(owner):
-        if process.component == component and (program is None or _program(process.pid) == program):
+        if process.component == component and (program is None or program_of(process.pid) == program):
             return process
     return None
 
@@ -151,7 +150,8 @@ def _marks(entry: Path) -> dict[str, str]:
     return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
 
 
-def _program(pid: int) -> str:
+def program_of(pid: int) -> str:
+    """The file name of the program a process runs."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0].rpartition("/")[2]
     except OSError:

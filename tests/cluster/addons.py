@@ -1,0 +1,59 @@
+"""What runs in the cluster from the start: DNS, a default StorageClass, Prometheus and its adapter, an S3 server.
+
+The manifests are YAML files with `$name` where a value belongs. Namespaces and names other tests rely on:
+
+- `http://s3.storage.svc:9000` inside, `http://198.18.0.2:30900` from the host: S3 without authentication
+- `monitoring/prometheus:9090`; it scrapes pods annotated `prometheus.io/scrape: "true"` (`/port`, `/path`)
+- ConfigMap `monitoring/prometheus-adapter`, key `config.yaml`: the rules behind `external.metrics.k8s.io`
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from string import Template
+from typing import Protocol
+
+from cluster.commands import ClusterError
+from cluster.paths import PACKAGE
+from cluster.processes import wait_until
+
+MANIFESTS = PACKAGE / "manifests"
+DEPLOYMENTS = (
+    ("kube-system", "coredns"),
+    ("monitoring", "prometheus"),
+    ("monitoring", "prometheus-adapter"),
+)
+FIELD_MANAGER = "rag-cluster"
+
+
+class Kubectl(Protocol):
+    """Runs kubectl against the cluster."""
+
+    def __call__(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
+        """Return standard output."""
+
+
+def apply(kubectl: Kubectl, values: Mapping[str, str]) -> None:
+    """Apply every manifest, in the order of their names; what is there already stays."""
+    texts = [Template(path.read_text()).substitute(values) for path in sorted(MANIFESTS.glob("*.yaml"))]
+    everything = "\n---\n".join(texts)
+    command = ("apply", "--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}", "-f", "-")
+    kubectl(*command, stdin=everything)
+
+
+def wait(kubectl: Kubectl, node: str) -> None:
+    """Until the node is Ready, every add-on available and the metrics API answers."""
+    wait_until(lambda: _node_exists(kubectl, node), 60, f"node {node} to register")
+    kubectl("wait", f"node/{node}", "--for=condition=Ready", "--timeout=90s")
+    for namespace, name in DEPLOYMENTS:
+        kubectl("-n", namespace, "rollout", "status", f"deployment/{name}", "--timeout=120s", timeout=150)
+    kubectl("wait", "apiservice/v1beta1.external.metrics.k8s.io", "--for=condition=Available", "--timeout=60s")
+
+
+def _node_exists(kubectl: Kubectl, node: str) -> bool:
+    try:
+        listed = json.loads(kubectl("get", "nodes", "-o", "json"))["items"]
+    except ClusterError:
+        return False
+    return any(item["metadata"]["name"] == node for item in listed)

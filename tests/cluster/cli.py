@@ -1,0 +1,70 @@
+"""The command line: `python -m cluster <up|down|env|status|images|fetch>`.
+
+With CLUSTER=current, `up`, `down` and `status` leave the cluster that KUBECONFIG points at alone, and `images` pushes to
+IMAGE_REGISTRY.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+from cluster.commands import ClusterError, run
+from cluster.full import CORE_BINARIES, Cluster
+from cluster.steps import say, step
+from cluster.tools import ensure
+
+
+def _up() -> None:
+    if _current():
+        say(f"using the cluster of KUBECONFIG: {run(['kubectl', 'config', 'current-context']).strip()}")
+    else:
+        with step("cluster up"):
+            Cluster().up()
+
+
+def _down() -> None:
+    if not _current():
+        Cluster().down()
+
+
+def _env() -> None:
+    if not _current():
+        print(f"export KUBECONFIG={Cluster().kubeconfig}")
+
+
+def _status() -> None:
+    for name, state in Cluster().status().items():
+        print(f"{name:45} {state}")
+
+
+def _fetch() -> None:
+    ensure(CORE_BINARIES)
+
+
+def _current() -> bool:
+    return os.environ.get("CLUSTER", "local") == "current"
+
+
+COMMANDS: dict[str, tuple[Callable[[], None], str]] = {
+    "up": (_up, "start the cluster, or heal it"),
+    "down": (_down, "stop it and leave nothing behind"),
+    "env": (_env, "print the line that points kubectl at it"),
+    "status": (_status, "say what runs"),
+    "fetch": (_fetch, "build and download what `up` needs, without starting anything"),
+}
+
+
+def main() -> None:
+    """Run one command; an error becomes one message and exit status 1."""
+    parser = argparse.ArgumentParser(prog="python -m cluster", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, (_, text) in COMMANDS.items():
+        commands.add_parser(name, help=text)
+    chosen = parser.parse_args().command
+    try:
+        COMMANDS[chosen][0]()
+    except ClusterError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,212 @@
+"""The whole cluster: up, down, status. Every step first looks at what is there, so a second `up` heals the first."""
+
+from __future__ import annotations
+
+import base64
+import concurrent.futures
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from cluster import addons, leftovers, network, packages, processes, static_images
+from cluster.commands import ClusterError, run
+from cluster.control_plane import SERVICE_RANGE, Address, ControlPlane
+from cluster.node import NODE_NAME, Node
+from cluster.paths import PACKAGE, cache_dir, exclusive, state_dir
+from cluster.processes import Component
+from cluster.steps import say, step
+from cluster.tools import binary, ensure
+
+CORE_BINARIES = (
+    "etcd", "kube-apiserver", "kubectl", "containerd", "kubelet", "pause", "coredns", "prometheus-adapter", "prometheus",
+)  # fmt: skip
+
+
+class Cluster:
+    """One cluster in `state_dir()`; there is one at a time, because its addresses and its namespace are fixed."""
+
+    def __init__(self) -> None:
+        self.state, self.data = state_dir(), cache_dir() / "cluster-data"
+        self.kubeconfig = self.state / "admin.kubeconfig"
+        self.volumes = self.data / "volumes"
+
+    @property
+    def audit_log(self) -> Path:
+        """The API server's audit log: one JSON object per finished request, metadata only."""
+        return self.state / "audit.log"
+
+    def up(self) -> None:
+        """Bring everything to Ready; what already is, stays as it is."""
+        _require_root()
+        with exclusive(cache_dir() / ".cluster.lock"):
+            self._prepare()
+            fresh = not (self.state / "etcd").exists()
+            with step("network namespace"):
+                network.ensure(SERVICE_RANGE)
+            plane = self._plane()
+            node = self._node(plane)
+            self._start_in_parallel(
+                lambda: self._start_control_plane(plane),
+                lambda: self._start_containerd(node, fresh=fresh),
+            )
+            for component in (node.kubelet(), node.kube_proxy(), node.scheduler(), self._provisioner(plane)):
+                self._ensure_running(component)
+            self._install_addons(plane, node)
+        say(f"the cluster is ready; to use it:  export KUBECONFIG={self.kubeconfig}")
+
+    def down(self) -> None:
+        """Leave nothing behind: no process, mount, link, namespace, rule or volume."""
+        _require_root()
+        with exclusive(cache_dir() / ".cluster.lock"), step("cluster down"):
+            leftovers.stop_everything(self.state, self.data)
+            network.remove()
+            shutil.rmtree(self.state, ignore_errors=True)
+            shutil.rmtree(self.data, ignore_errors=True)
+
+    def status(self) -> dict[str, str]:
+        """Component name -> what it does, in words."""
+        found = {process.component: process.pid for process in processes.running(self.state)}
+        names = [
+            "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "containerd", "kubelet", "kube-proxy",
+            "volume-provisioner",
+        ]  # fmt: skip
+        states = {name: f"running, pid {found[name]}" if name in found else "not running" for name in names}
+        if network.exists():
+            states["network namespace"] = f"there; packets that tried to leave it: {network.leaked_packets()}"
+        if "kube-apiserver" in found:
+            states |= self._pods()
+        return states
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
+        """Run kubectl as the administrator."""
+        command: list[str | Path] = [binary("kubectl"), f"--kubeconfig={self.kubeconfig}", *arguments]
+        return run(command, stdin=stdin, timeout=timeout, env={**os.environ, "HOME": str(self.state)})
+
+    def kubeconfig_for(self, user: str, groups: Iterable[str] = ()) -> Path:
+        """A kubeconfig for another user of the running cluster."""
+        return self._plane().kubeconfig_for(user, list(groups))
+
+    def node(self) -> Node:
+        """The running node, for whoever imports images or looks into containers."""
+        return self._node(self._plane())
+
+    def _prepare(self) -> None:
+        self.state.mkdir(parents=True, exist_ok=True, mode=0o755)
+        self.volumes.mkdir(parents=True, exist_ok=True)
+        # Packages come over the network while Go keeps the processors busy.
+        self._start_in_parallel(packages.install_missing, lambda: ensure(CORE_BINARIES))
+
+    def _start_in_parallel(self, *jobs: Callable[[], None]) -> None:
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            for done in [pool.submit(job) for job in jobs]:
+                done.result()
+
+    def _plane(self) -> ControlPlane:
+        address = Address(host=network.NODE_ADDRESS, port=6443, bind="0.0.0.0")
+        return ControlPlane(self.state, address, etcd_port=2379, etcd_peer_port=2380)
+
+    def _node(self, plane: ControlPlane) -> Node:
+        return Node(plane, self.state, self.data, cache_dir() / "containerd", static_images.reference("pause"))
+
+    def _start_control_plane(self, plane: ControlPlane) -> None:
+        kubelet_client = plane.authority.issue("kubelet-client", user="kubelet-client", groups=["system:masters"])
+        flags = {
+            "endpoint-reconciler-type": "lease",
+            "enable-aggregator-routing": "true",
+            "allow-privileged": "true",
+            # Otherwise `kubectl exec` and `logs` look the node's name up in DNS.
+            "kubelet-preferred-address-types": "InternalIP",
+            "kubelet-certificate-authority": plane.authority.cert,
+            "kubelet-client-certificate": kubelet_client.cert,
+            "kubelet-client-key": kubelet_client.key,
+        }
+        plane.admin_kubeconfig()
+        signer = {
+            "cluster-signing-cert-file": plane.authority.cert,
+            "cluster-signing-key-file": plane.authority.key,
+        }
+        for component in (
+            plane.etcd(),
+            plane.api_server(audit="Metadata", more=flags),
+            plane.controller_manager(signer),
+        ):
+            self._ensure_running(_inside(component))
+
+    def _start_containerd(self, node: Node, *, fresh: bool) -> None:
+        component = node.containerd()
+        self._ensure_running(replace(component, ready=node.containerd_answers), program="containerd")
+        if fresh:
+            leftovers.remove_containers(node)
+        static_images.import_missing(node)
+
+    def _provisioner(self, plane: ControlPlane) -> Component:
+        command = (sys.executable, "-m", "cluster.provisioner", str(plane.admin_kubeconfig()), str(self.volumes))
+        source = (PACKAGE / "provisioner.py").read_text()
+        log = self.state / "logs" / "volume-provisioner.log"
+        environment = {"PYTHONPATH": str(PACKAGE.parent)}
+        return Component("volume-provisioner", command, log, environment=environment, configuration=source)
+
+    def _ensure_running(self, component: Component, program: str | None = None) -> None:
+        found = processes.find(self.state, component.name, program)
+        if found and found.fingerprint == component.fingerprint() and component.ready():
+            return
+        with step(f"{'restart' if found else 'start'} {component.name}"):
+            if found:
+                processes.stop(found.pid)
+            process = processes.start(component, self.state)
+            processes.wait_ready(component, alive=lambda: process.poll() is None)
+
+    def _install_addons(self, plane: ControlPlane, node: Node) -> None:
+        values = self._addon_values(plane)
+        with step("apply add-ons"):
+            addons.apply(self.kubectl, values)
+        with step("node and add-ons ready"):
+            try:
+                addons.wait(self.kubectl, NODE_NAME)
+            except ClusterError as error:
+                raise ClusterError(f"{error}\n{self._why_not_ready()}") from error
+
+    def _addon_values(self, plane: ControlPlane) -> dict[str, str]:
+        adapter = plane.authority.issue("prometheus-adapter", user="prometheus-adapter", hosts=["prometheus-adapter.monitoring.svc"])
+        images = {f"{name.replace('-', '_')}_image": static_images.reference(name) for name in static_images.NAMES}
+        return {
+            **images,
+            "adapter_certificate": _encoded(adapter.cert),
+            "adapter_key": _encoded(adapter.key),
+            "authority": _encoded(plane.authority.cert),
+        }
+
+    def _why_not_ready(self) -> str:
+        pods = self.kubectl("get", "pods", "-A", "-o", "wide")
+        events = self.kubectl("get", "events", "-A", "--field-selector=type=Warning", "--sort-by=.lastTimestamp")
+        tail = "\n".join(events.splitlines()[-10:])
+        return f"{pods}\nthe last warnings:\n{tail}\nWhat to do: look into {self.state}/logs/kubelet.log"
+
+    def _pods(self) -> dict[str, str]:
+        with suppress(ClusterError):
+            listed = json.loads(self.kubectl("get", "pods", "-A", "-o", "json", "--request-timeout=5s"))["items"]
+            phases = {f"pod {pod['metadata']['namespace']}/{pod['metadata']['name']}": _phase(pod) for pod in listed}
+            return dict(sorted(phases.items()))
+        return {"pods": "the API server does not answer"}
+
+
+def _phase(pod: dict[str, dict[str, object]]) -> str:
+    return str(pod["status"].get("phase", "Unknown"))
+
+
+def _inside(component: Component) -> Component:
+    return replace(component, command=network.inside(*component.command))
+
+
+def _encoded(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def _require_root() -> None:
+    if os.geteuid() != 0:
+        raise ClusterError("a cluster needs namespaces and cgroups: run this as root, or use CLUSTER=current")
