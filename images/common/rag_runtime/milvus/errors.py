@@ -1,0 +1,78 @@
+"""The exceptions of the Milvus port; the tree is drawn in the package's docstring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc  # type: ignore[import-untyped]
+from pymilvus.exceptions import MilvusException, MilvusUnavailableException
+
+# Error codes of the server (internal/util/merr).
+_COLLECTION_NOT_FOUND = 100
+_COLLECTION_NOT_LOADED = 101
+_COLLECTION_NOT_FULLY_LOADED = 103
+# What a server that starts, stops or is cut off says; also the client's own codes for it.
+_NOT_NOW = frozenset({2, 3, 4, 5, 8, 9, 500, 501, 503, 600, 901})
+_WORDS_OF_NOT_NOW = ("not ready", "unavailable", "deadline exceeded", "timeout", "connection", "no available", "channel", "not healthy")
+
+
+class MilvusError(Exception):
+    """Anything that kept a call to Milvus from doing what it says."""
+
+
+class UnavailableError(MilvusError):
+    """No answer, or "not now": another attempt may succeed."""
+
+
+class NotLoadedError(UnavailableError):
+    """The collection is there but cannot be queried yet; right after a server's start that passes by itself."""
+
+
+class MissingError(MilvusError):
+    """There is no such collection."""
+
+
+class NotOursError(MilvusError):
+    """The collection's properties name another cluster, namespace or index."""
+
+
+class UnsupportedError(MilvusError):
+    """This server lacks what the index needs."""
+
+
+class IncompleteReadError(MilvusError):
+    """An enumeration did not find as many rows as were counted."""
+
+
+class RefusedError(MilvusError):
+    """The server understood and refused."""
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turn what the client raises into this module's exceptions, with `failed to <doing>` in front."""
+    try:
+        yield
+    except MilvusException as error:
+        raise _of(error)(f"failed to {doing}: {error.message or error}") from error
+    except (grpc.RpcError, OSError, TimeoutError) as error:
+        raise UnavailableError(f"failed to {doing}: {type(error).__name__}: {error}") from error
+    except ValueError as error:
+        # What the client raises on a channel that another thread closed.
+        if "closed channel" not in str(error).lower():
+            raise
+        raise UnavailableError(f"failed to {doing}: {error}") from error
+
+
+def _of(error: MilvusException) -> type[MilvusError]:
+    if error.code == _COLLECTION_NOT_FOUND:
+        return MissingError
+    message = str(error.message).lower()
+    if error.code in (_COLLECTION_NOT_LOADED, _COLLECTION_NOT_FULLY_LOADED) or "not loaded" in message:
+        return NotLoadedError
+    if isinstance(error, MilvusUnavailableException) or error.retriable:
+        return UnavailableError
+    if error.code in _NOT_NOW or any(words in message for words in _WORDS_OF_NOT_NOW):
+        return UnavailableError
+    return RefusedError
