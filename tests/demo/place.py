@@ -1,0 +1,84 @@
+"""Where the demo runs: the cluster of `make cluster`, or with CLUSTER=current the one that KUBECONFIG points at.
+
+On a cluster of your own these say what `make cluster` would know: DEMO_S3_OUTSIDE and DEMO_S3_INSIDE (an S3 endpoint as this machine and as
+pods reach it), DEMO_GATEWAY_URL (unless the first node's address and a node port will do), DEMO_HELM_VALUES (a values file for the chart).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster import paths
+from cluster.full import Cluster
+from cluster.network import NODE_ADDRESS
+from cluster.tools import binary
+from demo.terminal import CommandError, Terminal
+
+NAMESPACE = "demo"
+SYSTEM = "rag-system"
+PIPELINE = "demo"
+_SOURCE_ROOTS = ("operator", "images/common")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Addresses and programs as this machine reaches them."""
+
+    kubeconfig: Path
+    programs: Path  # a directory with kubectl, helm and kubectl-rag
+    s3_outside: str
+    s3_inside: str
+
+    def environment(self) -> dict[str, str]:
+        """What every command of the story needs."""
+        return {"KUBECONFIG": str(self.kubeconfig), "PATH": f"{self.programs}:{os.environ['PATH']}"}
+
+
+def place() -> Place:
+    """The place that CLUSTER names."""
+    if os.environ.get("CLUSTER", "local") == "current":
+        return Place(
+            Path(_needed("KUBECONFIG")),
+            _programs(),
+            _needed("DEMO_S3_OUTSIDE"),
+            os.environ.get("DEMO_S3_INSIDE", os.environ["DEMO_S3_OUTSIDE"]),
+        )
+    return Place(Cluster().kubeconfig, _programs(), f"http://{NODE_ADDRESS}:30900", "http://s3.storage.svc:9000")
+
+
+def gateway_url(terminal: Terminal, namespace: str = NAMESPACE, pipeline: str = PIPELINE) -> str:
+    """Base URL of the gateway from here: DEMO_GATEWAY_URL, or its node port on the first node's address."""
+    if said := os.environ.get("DEMO_GATEWAY_URL"):
+        return said
+    port = terminal.run(
+        f"kubectl -n {namespace} get service {pipeline}-gateway -o jsonpath='{{.spec.ports[?(@.name==\"http\")].nodePort}}'", show=False
+    )
+    address = terminal.run("kubectl get nodes -o jsonpath='{.items[0].status.addresses[?(@.type==\"InternalIP\")].address}'", show=False)
+    if not port:
+        raise CommandError("the gateway's Service has no node port; set DEMO_GATEWAY_URL to a URL that reaches it")
+    return f"http://{address}:{port}"
+
+
+def _programs() -> Path:
+    """kubectl, helm and kubectl-rag side by side, so that `kubectl rag` is found."""
+    directory = paths.cache_dir() / "demo-bin"
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in ("kubectl", "helm"):
+        link = directory / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(binary(name))
+    roots = ":".join(str(paths.REPOSITORY / root) for root in _SOURCE_ROOTS)
+    plugin = directory / "kubectl-rag"
+    python = paths.REPOSITORY / ".venv/bin/python"
+    plugin.write_text(f'#!/bin/sh\nPYTHONPATH={roots} exec {python} -m rag_operator.cli.main "$@"\n')
+    plugin.chmod(0o755)
+    return directory
+
+
+def _needed(name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise CommandError(f"{name} is not set; with CLUSTER=current the demo needs it (see tests/demo/place.py)")
+    return value
