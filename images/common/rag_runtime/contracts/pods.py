@@ -47,3 +47,17 @@ ENV_TABLE_FILE = "RAG_TABLE_FILE"  # ... or this file, when run alone
 # Indexer.
 ENV_INDEX = "RAG_INDEX"  # the RAGIndex a Job works for
 ENV_INDEX_FILE = "RAG_INDEX_FILE"  # or a RAGIndex manifest in a file, when run alone
+ENV_STATUS_FILE = "RAG_STATUS_FILE"  # where the status goes when run alone
+ENV_CLUSTER_UID = "RAG_CLUSTER_UID"  # uid of the namespace kube-system: part of the owner that a collection's properties name
+ENV_BUILD_PARALLELISM = "RAG_BUILD_PARALLELISM"  # number of pods that share a build
+ENV_JOB_COMPLETION_INDEX = "JOB_COMPLETION_INDEX"  # Kubernetes' own, in an Indexed Job
+
+# Evaluation.
+ENV_EVALUATION_ID = "RAG_EVALUATION_ID"
+ENV_GATEWAY_URL = "RAG_GATEWAY_URL"  # the preview port
+ENV_STABLE = "RAG_STABLE"  # revisions
+ENV_CANDIDATE = "RAG_CANDIDATE"
+ENV_METRIC = "RAG_METRIC"  # nDCG@k | Recall@k | MRR
+ENV_QUESTIONS_FILE = "RAG_QUESTIONS_FILE"
+ENV_QUESTIONS_S3 = "RAG_QUESTIONS_S3"  # JSON of an S3 location, instead of a file
+ENV_EVALUATION_EXACT = "RAG_EVALUATION_EXACT"  # 1: compare with exact search (the layout changed, nothing else)

@@ -1,0 +1,392 @@
+"""The kind `RAGIndex` as the indexer sees it: a tolerant reader of `spec`, which the operator writes, and the writer of `status`.
+
+A reader ignores what it does not know, so that an operator one version newer can still be obeyed. Lengths that the API bounds are cut
+here, once, so that no status is ever refused for its size.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from rag_runtime.durations import Duration
+
+GROUP = "ragops.dev"
+VERSION = "v1alpha1"
+PLURAL = "ragindexes"
+LABEL_PIPELINE = "ragops.dev/pipeline"
+FIELD_MANAGER = "rag-indexer"
+
+MAX_FAILED = 10
+MAX_TEXT = 1_024
+
+_QUANTITY = re.compile(r"^([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$")
+_UNITS = {
+    "m": 0.001,
+    **{unit: 1000 ** (power + 1) for power, unit in enumerate(("k", "M", "G", "T", "P"))},
+    **{unit: 1024 ** (power + 1) for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi"))},
+}
+
+
+def _bytes(value: Any) -> Any:
+    found = _QUANTITY.match(value) if isinstance(value, str) else None
+    return int(float(found[1]) * _UNITS.get(found[2], 1)) if found else value
+
+
+def _fraction(value: Any) -> Any:
+    return float(value[:-1]) / 100 if isinstance(value, str) and value.endswith("%") else value
+
+
+Bytes = Annotated[int, BeforeValidator(_bytes)]
+Fraction = Annotated[float, BeforeValidator(_fraction), Field(ge=0, le=1)]
+Mode = Literal["Build", "Sync", "Copy", "Stop", "Drop"]
+
+
+class _Read(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+
+
+class Named(_Read):
+    """A Secret or ConfigMap of the same namespace."""
+
+    name: str
+
+
+class KeyOf(_Read):
+    """One key of a Secret or ConfigMap."""
+
+    name: str
+    key: str
+
+
+class S3Source(_Read):
+    """Objects below a prefix of a bucket."""
+
+    bucket: str
+    prefix: str = ""
+    endpoint: str | None = None
+    region: str | None = None
+    credentials_secret_ref: Named | None = None
+
+
+class ClaimSource(_Read):
+    """Files below a directory of a volume, which is mounted at `pods.SOURCES_DIR`/<source name>."""
+
+    claim_name: str = ""
+    path: str = ""
+
+
+class GitSource(_Read):
+    """Files of a repository."""
+
+    url: str
+    ref: str = "main"
+    path: str = ""
+    credentials_secret_ref: Named | None = None
+
+
+class SourceSpec(_Read):
+    """A place that documents come from; exactly one kind is set."""
+
+    name: str
+    s3: S3Source | None = None
+    pvc: ClaimSource | None = None
+    git: GitSource | None = None
+    config_map: Named | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    sync_interval: Duration = 300.0
+
+
+class ChunkingSpec(_Read):
+    """How a document is cut; lengths in tokens."""
+
+    strategy: Literal["Recursive", "Fixed"] = "Recursive"
+    max_tokens: int = 240
+    overlap_tokens: int = 32
+
+
+class MetadataFrom(_Read):
+    """Where a field's value is found; exactly one is set."""
+
+    front_matter: str | None = None
+    json_field: str | None = None
+    path_pattern: str | None = None
+
+
+class MetadataSpec(_Read):
+    """A declared metadata field."""
+
+    name: str
+    type: Literal["String", "Integer", "Number", "Boolean", "StringList"] = "String"
+    from_: MetadataFrom = Field(alias="from")
+
+
+class ContentSpec(_Read):
+    """What makes the vectors what they are."""
+
+    model: str
+    revision: str = ""
+    dimensions: int
+    document_prefix: str | None = None
+    chunking: ChunkingSpec = ChunkingSpec()
+    embed_title: bool = False
+
+
+class Hnsw(_Read):
+    """Build parameters of a graph index."""
+
+    m: int = Field(16, alias="M")
+    ef_construction: int = 200
+
+
+class Ivf(_Read):
+    """Build parameters of the clustered indexes; `m` and `nbits` are IVF_PQ's."""
+
+    nlist: int = 1_024
+    m: int | None = None
+    nbits: int | None = None
+
+
+class VectorIndexSpec(_Read):
+    """Kind, build parameters and metric; at most one kind is set, none means flat."""
+
+    hnsw: Hnsw | None = None
+    ivf_flat: Ivf | None = None
+    ivf_sq8: Ivf | None = None
+    ivf_pq: Ivf | None = None
+    metric: Literal["COSINE", "IP", "L2"] = "COSINE"
+
+
+class LayoutSpec(_Read):
+    """What makes the collection what it is."""
+
+    shards: int = 1
+    index: VectorIndexSpec = VectorIndexSpec()
+
+
+class IdentitySpec(_Read):
+    """What the index is."""
+
+    digest: str = ""
+    content_digest: str = ""
+    content: ContentSpec
+    layout: LayoutSpec = LayoutSpec()
+
+
+class EmbedderAccess(_Read):
+    """How the embedder is reached."""
+
+    url: str
+    model: str
+    dimensions: int
+    max_input_tokens: int | None = None
+    query_prefix: str | None = None
+    document_prefix: str | None = None
+    credentials_secret_ref: Named | None = None
+
+
+class TlsSpec(_Read):
+    """TLS to the store."""
+
+    ca_secret_ref: KeyOf | None = None
+    server_name: str | None = None
+
+
+class MilvusAccess(_Read):
+    """How the store is reached."""
+
+    address: str
+    database: str = "default"
+    credentials_secret_ref: Named | None = None
+    tls: TlsSpec | None = None
+    replicas: int = 1
+
+
+class CopyFrom(_Read):
+    """The index to copy from."""
+
+    index: str
+    collection: str
+    dimensions: int
+
+
+class Work(_Read):
+    """What is to be done."""
+
+    mode: Mode
+    from_: CopyFrom | None = Field(None, alias="from")
+    attempt: int = 0
+
+
+class IndexSpec(_Read):
+    """What an index is and what is to be done with it."""
+
+    pipeline_ref: Named
+    identity: IdentitySpec
+    collection: str
+    sources: tuple[SourceSpec, ...] = ()
+    metadata_fields: tuple[MetadataSpec, ...] = ()
+    max_delete_fraction: Fraction = 0.1
+    max_document_size: Bytes = 32 * 1024 * 1024
+    approved_deletions: str | None = None
+    embedder: EmbedderAccess
+    milvus: MilvusAccess
+    work: Work
+    collecting: bool = False
+
+
+class _Written(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+
+    def to_wire(self) -> dict[str, Any]:
+        """The object as Kubernetes stores it."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+Text = Annotated[str, BeforeValidator(lambda text: text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…")]
+
+
+def timestamp(seconds: float) -> str:
+    """An instant as the API writes it, in whole seconds."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Build(_Written):
+    """How far a build or a copy is."""
+
+    documents: int = 0
+    chunks: int = 0
+    total: int | None = None
+    failed: int = 0
+    embedded: int = 0
+    rate: float | None = None
+    start_time: str
+    completion_time: str | None = None
+    message: Text = ""
+
+
+class Listing(_Written):
+    """A complete listing that the index has applied."""
+
+    id: str
+    start_time: str
+    duration: float | None = None
+
+
+class SourceSync(_Written):
+    """How fresh one source is."""
+
+    name: str
+    listing: Listing | None = None
+    documents: int = 0
+    error: Text | None = None
+
+
+class FailedDocument(_Written):
+    """A document that could not be indexed."""
+
+    id: str
+    reason: Text
+    attempts: int = 1
+
+
+class DeletionHeld(_Written):
+    """Deletions that wait for approval."""
+
+    listing: str
+    documents: int
+    of: int
+
+
+class Sync(_Written):
+    """How the index follows its sources."""
+
+    listing: Listing | None = None
+    sources: tuple[SourceSync, ...] = ()
+    documents: int = 0
+    chunks: int = 0
+    embedded: int = 0
+    failed: tuple[FailedDocument, ...] = ()
+    failed_count: int = 0
+    deletion_held: DeletionHeld | None = None
+    oldest_pending: str | None = None
+
+
+class Observed(_Written):
+    """What the store and the embedder say about themselves."""
+
+    model_fingerprint: str | None = None
+    probes: Literal["Equal", "Different", "Unknown"] = "Unknown"
+    model_token_limit: int | None = None
+    shards: int | None = None
+    index_type: str | None = None
+    metric: str | None = None
+    loaded: bool = False
+    pending_rows: int | None = None
+    parser: str | None = None
+    server_version: str | None = None
+    ignored: tuple[Text, ...] = ()
+
+
+class MetricResult(_Written):
+    """One metric of an evaluation."""
+
+    name: str
+    stable: float | None = None
+    candidate: float | None = None
+
+
+class EvaluationResult(_Written):
+    """Numbers of an evaluation; what they mean is decided elsewhere."""
+
+    id: str
+    stable: str
+    candidate: str
+    metric: str
+    questions: int = 0
+    errors: int = 0
+    mean_stable: float | None = None
+    mean_candidate: float | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    judged_stable: float | None = None
+    judged_candidate: float | None = None
+    metrics: tuple[MetricResult, ...] = ()
+    listing: str | None = None
+    message: Text = ""
+    completion_time: str | None = None
+
+
+class IndexStatus(_Written):
+    """What indexers report. Conditions are the operator's and are not here."""
+
+    acknowledged: Work | None = None
+    completed: Work | None = None
+    build: Build | None = None
+    sync: Sync | None = None
+    observed: Observed | None = None
+    evaluations: tuple[EvaluationResult, ...] = ()
+
+
+class Index(_Read):
+    """One RAGIndex."""
+
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    spec: IndexSpec
+    status: IndexStatus | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the object."""
+        return str(self.metadata.get("name", ""))
+
+    @property
+    def namespace(self) -> str:
+        """Namespace of the object."""
+        return str(self.metadata.get("namespace", ""))
