@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -20,3 +21,13 @@ def dump(record: Record) -> dict[str, Any]:
 def load(stored: dict[str, Any] | None) -> Record:
     """Return the record of a stored object. Raises `pydantic.ValidationError` when it is not one."""
     return _RECORD.validate_python(stored or {})
+
+
+def loads(stored: str | None) -> Record:
+    """Return the record of its JSON text. Raises `ValueError` when it is none."""
+    return load(json.loads(stored) if stored else None)
+
+
+def dumps(record: Record) -> str:
+    """Return the record as JSON text, always the same for equal records."""
+    return json.dumps(dump(record), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
