@@ -1,0 +1,78 @@
+"""API keys from a mounted Secret, read again when it changes.
+
+One file a key, named by its owner. The kubelet replaces a Secret's files by switching a link, so a change shows in the directory's
+and the files' stat. Keys are kept and compared as SHA-256, so neither memory dumps nor timing give one away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from pathlib import Path
+
+from .deadline import Clock
+from .errors import UnauthorizedError
+
+logger = logging.getLogger(__name__)
+
+# How long a revoked key may still be let in, beyond the kubelet's own delay.
+CHECK_SECONDS = 1.0
+
+Signature = tuple[tuple[str, int, int, int], ...]
+
+
+class ApiKeys:
+    """Who holds which key. Without the directory nobody is asked for one."""
+
+    def __init__(self, directory: Path, clock: Clock = time.monotonic) -> None:
+        self._directory = directory
+        self._clock = clock
+        self._owners: dict[bytes, str] = {}
+        self._signature: Signature | None = None
+        self._checked = -CHECK_SECONDS
+        self._required = False
+
+    def owner(self, authorization: str | None) -> str | None:
+        """The owner of a `Bearer` key; None when no keys are asked for. Raises `UnauthorizedError`."""
+        self._refresh()
+        if not self._required:
+            return None
+        scheme, _, key = (authorization or "").partition(" ")
+        owner = self._owners.get(_digest(key.strip())) if scheme.lower() == "bearer" else None
+        if owner is None:
+            raise UnauthorizedError("an API key is required: authorization: Bearer <key>" if not key else "this API key is not known")
+        return owner
+
+    def _refresh(self) -> None:
+        now = self._clock()
+        if now - self._checked < CHECK_SECONDS:
+            return
+        self._checked = now
+        try:
+            self._required = self._required or self._directory.is_dir()
+            signature = _signature(self._directory) if self._required else ()
+            if signature != self._signature:
+                self._owners = _read(self._directory) if self._required else {}
+                self._signature = signature
+        except OSError as error:
+            # Files change under us while the kubelet switches; the keys known so far stay for one more look.
+            logger.warning("failed to read the API keys", extra={"reason": error.strerror})
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.iterdir() if not path.name.startswith(".") and path.is_file())
+
+
+def _signature(directory: Path) -> Signature:
+    stats = ((path.name, path.stat()) for path in _files(directory))
+    return tuple((name, stat.st_ino, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
+
+
+def _read(directory: Path) -> dict[bytes, str]:
+    keys = {path.name: path.read_text(errors="replace").strip() for path in _files(directory)}
+    return {_digest(key): owner for owner, key in keys.items() if key}
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
