@@ -23,6 +23,7 @@ DEPLOYMENTS = (
     ("kube-system", "coredns"),
     ("monitoring", "prometheus"),
     ("monitoring", "prometheus-adapter"),
+    ("storage", "s3"),
 )
 FIELD_MANAGER = "rag-cluster"
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from cluster import image_build
 from cluster.commands import ClusterError, run
 from cluster.full import CORE_BINARIES, Cluster
 from cluster.steps import say, step
@@ -36,12 +37,27 @@ def _env() -> None:
 
 
 def _status() -> None:
+    if _current():
+        print(run(["kubectl", "get", "nodes", "-o", "wide"]), end="")
+        return
     for name, state in Cluster().status().items():
         print(f"{name:45} {state}")
 
 
 def _fetch() -> None:
     ensure(CORE_BINARIES)
+
+
+def _images(names: Sequence[str]) -> None:
+    if not _current():
+        Cluster().images(names)
+        return
+    registry = os.environ.get("IMAGE_REGISTRY")
+    if not registry:
+        raise ClusterError("CLUSTER=current pushes images: say where to in IMAGE_REGISTRY, for instance localhost:5000/rag")
+    for image in image_build.discover(names):
+        image_build.build(image)
+        print(image_build.push(image, registry))
 
 
 def _current() -> bool:
@@ -63,8 +79,13 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (_, text) in COMMANDS.items():
         commands.add_parser(name, help=text)
-    chosen = parser.parse_args().command
+    images = commands.add_parser("images", help="build every Dockerfile, put the images where the kubelet finds them")
+    images.add_argument("names", nargs="*", help="only these")
+    chosen = parser.parse_args()
     try:
-        COMMANDS[chosen][0]()
+        if chosen.command == "images":
+            _images(chosen.names)
+        else:
+            COMMANDS[chosen.command][0]()
     except ClusterError as error:
         sys.exit(f"error: {error}")

@@ -8,12 +8,12 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from cluster import addons, leftovers, network, packages, processes, static_images
+from cluster import addons, image_build, leftovers, network, packages, processes, static_images
 from cluster.commands import ClusterError, run
 from cluster.control_plane import SERVICE_RANGE, Address, ControlPlane
 from cluster.node import NODE_NAME, Node
@@ -82,6 +82,18 @@ class Cluster:
             states |= self._pods()
         return states
 
+    def images(self, names: Sequence[str] = ()) -> None:
+        """Build the Dockerfiles of the repository and put the images where the kubelet finds them."""
+        chosen = image_build.discover(names)
+        for image in chosen:
+            image_build.build(image)
+        node = self.node()
+        if not node.containerd_answers():
+            say("built; the cluster does not run, the next `up` puts the images into it")
+            return
+        for image in chosen:
+            image_build.import_into(node, image)
+
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
         """Run kubectl as the administrator."""
         command: list[str | Path] = [binary("kubectl"), f"--kubeconfig={self.kubeconfig}", *arguments]
@@ -99,7 +111,7 @@ class Cluster:
         self.state.mkdir(parents=True, exist_ok=True, mode=0o755)
         self.volumes.mkdir(parents=True, exist_ok=True)
         # Packages come over the network while Go keeps the processors busy.
-        self._start_in_parallel(packages.install_missing, lambda: ensure(CORE_BINARIES))
+        self._start_in_parallel(lambda: ensure(CORE_BINARIES), _install_packages_and_s3)
 
     def _start_in_parallel(self, *jobs: Callable[[], None]) -> None:
         with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -143,6 +155,9 @@ class Cluster:
         if fresh:
             leftovers.remove_containers(node)
         static_images.import_missing(node)
+        for image in image_build.discover():
+            if image_build.built(image):
+                image_build.import_into(node, image)
 
     def _provisioner(self, plane: ControlPlane) -> Component:
         command = (sys.executable, "-m", "cluster.provisioner", str(plane.admin_kubeconfig()), str(self.volumes))
@@ -176,6 +191,7 @@ class Cluster:
         images = {f"{name.replace('-', '_')}_image": static_images.reference(name) for name in static_images.NAMES}
         return {
             **images,
+            "s3_image": _s3().content_reference(),
             "adapter_certificate": _encoded(adapter.cert),
             "adapter_key": _encoded(adapter.key),
             "authority": _encoded(plane.authority.cert),
@@ -197,6 +213,15 @@ class Cluster:
 
 def _phase(pod: dict[str, dict[str, object]]) -> str:
     return str(pod["status"].get("phase", "Unknown"))
+
+
+def _s3() -> image_build.Image:
+    return image_build.discover(["s3"])[0]
+
+
+def _install_packages_and_s3() -> None:
+    packages.install_missing()
+    image_build.build(_s3())
 
 
 def _inside(component: Component) -> Component:

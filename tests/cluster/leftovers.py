@@ -112,6 +112,14 @@ def _forget_containers(data: Path) -> None:
     for link in Path("/var/log/containers").glob("*.log"):
         if link.is_symlink() and str(data) in str(link.readlink()):
             link.unlink()
+    results = Path("/var/lib/cni/results")
+    for sandbox in [file.name.split("-")[2] for file in results.glob("rag-cluster-*")]:
+        for result in results.glob(f"*-{sandbox}-*"):
+            result.unlink()
+    listening = {line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines()}
+    for socket in Path("/run/containerd/s").glob("*"):
+        if str(socket) not in listening:  # its shim is gone; shims of another containerd listen
+            socket.unlink()
     store = cache_dir() / "containerd"
     for kind in ("containers", "sandboxes"):
         shutil.rmtree(store / "io.containerd.grpc.v1.cri" / kind, ignore_errors=True)

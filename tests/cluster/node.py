@@ -149,7 +149,7 @@ class Node:
             "hairpinMode": True,  # a pod may reach itself through its own service
             "ipam": {**addresses, "routes": [{"dst": "0.0.0.0/0"}], "dataDir": str(self.state / "addresses")},
         }
-        return json.dumps({"cniVersion": "1.0.0", "name": "rag", "plugins": [bridge]}, indent=1)
+        return json.dumps({"cniVersion": "1.0.0", "name": "rag-cluster", "plugins": [bridge]}, indent=1)
 
     def _kubelet_configuration(self) -> dict[str, object]:
         serving = self.plane.authority.issue("kubelet", user="kubelet", hosts=[network.NODE_ADDRESS, NODE_NAME])

@@ -1,0 +1,154 @@
+"""Building every Dockerfile of the repository and putting the images where the kubelet finds them.
+
+The build context is the repository's root. An image's content hash covers its Dockerfile, every file that COPY and bind
+mounts name, and the base image; an unchanged hash costs no build and no import. Images are called `ragops.dev/<directory>`,
+tagged with their version (label `org.opencontainers.image.version`, else 0.1) and with `h-<content hash>`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster import base_image
+from cluster.buildah import buildah, package_index
+from cluster.commands import ClusterError
+from cluster.node import Node
+from cluster.paths import REPOSITORY, cache_dir, exclusive
+from cluster.steps import say, step
+
+PREFIX = "ragops.dev"
+_DOCKERFILES = ("operator/rag_operator/Dockerfile", "images/*/Dockerfile", "tests/cluster/images/*/Dockerfile")
+_NAMES = {"operator/rag_operator": "operator"}
+_VERSION = re.compile(r'org\.opencontainers\.image\.version="?([^"\s]+)')
+_PYTHON_BASE = re.compile(r"^ARG BASE=python:3\.13", re.MULTILINE)
+_COPY = re.compile(r"^(?:COPY|ADD)\s+(.+)$", re.MULTILINE)
+_BIND = re.compile(r"--mount=type=bind,(?:\S*,)?source=([^,\s]+)")
+_IGNORED = frozenset({"__pycache__", ".pytest_cache", ".mypy_cache"})
+
+
+@dataclass(frozen=True)
+class Image:
+    """One Dockerfile."""
+
+    name: str
+    dockerfile: Path
+
+    def text(self) -> str:
+        """The Dockerfile, with continued lines joined."""
+        return re.sub(r"\\\n\s*", " ", self.dockerfile.read_text())
+
+    def builds_here(self) -> bool:
+        """Whether the local base image can take its base's place."""
+        return bool(_PYTHON_BASE.search(self.text()))
+
+    def sources(self) -> list[Path]:
+        """Every file of the repository that ends up in the image, sorted."""
+        names = [word for line in _COPY.findall(self.text()) for word in _copied(line)]
+        return sorted({file for name in [*names, *_BIND.findall(self.text())] for file in _files(name)})
+
+    def content_hash(self) -> str:
+        """Changes when the image would."""
+        digest = hashlib.sha256(f"{base_image.key()}\n{self.dockerfile.read_text()}".encode())
+        for file in self.sources():
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            digest.update(f"{file.relative_to(REPOSITORY)} {file.stat().st_mode & 0o111} {content}\n".encode())
+        return digest.hexdigest()[:16]
+
+    def reference(self) -> str:
+        """What manifests call it."""
+        found = _VERSION.search(self.text())
+        return f"{PREFIX}/{self.name}:{found[1] if found else '0.1'}"
+
+    def content_reference(self) -> str:
+        """The name that only this content has."""
+        return f"{PREFIX}/{self.name}:h-{self.content_hash()}"
+
+
+def discover(names: Sequence[str] = ()) -> list[Image]:
+    """The images of the repository, or those named; a name that does not exist is an error."""
+    found = [_image(path) for pattern in _DOCKERFILES for path in sorted(REPOSITORY.glob(pattern))]
+    unknown = set(names) - {image.name for image in found}
+    if unknown:
+        raise ClusterError(f"there is no Dockerfile for {sorted(unknown)}; there are {sorted(i.name for i in found)}")
+    chosen = [image for image in found if not names or image.name in names]
+    for image in chosen:
+        if not image.builds_here():
+            say(f"-- {image.name}: not built here, its base is not python:3.13")
+    return [image for image in chosen if image.builds_here()]
+
+
+def build(image: Image) -> None:
+    """Build the image unless the store has exactly this content."""
+    with exclusive(cache_dir() / f".image-{image.name}.lock"):
+        if not built(image):
+            base = base_image.ensure()
+            with step(f"build image {image.name}"), package_index() as mounts:
+                _bud(image, base, mounts)
+        buildah("tag", image.content_reference(), image.reference())
+
+
+def built(image: Image) -> bool:
+    """Whether the store has exactly this content."""
+    return _in_store(image.content_reference())
+
+
+def import_into(node: Node, image: Image) -> None:
+    """Put a built image into containerd unless it has this content."""
+    name = f"{PREFIX}/{image.name}"
+    if image.content_reference() not in node.ctr("images", "ls", "-q").split():
+        with step(f"import image {image.name}"), tempfile.TemporaryDirectory(dir=cache_dir()) as directory:
+            archive = Path(directory) / "image.tar"
+            buildah("push", "--quiet", image.content_reference(), f"docker-archive:{archive}:{image.content_reference()}")
+            node.ctr("images", "import", archive)
+            _remove_older(node, name, image.content_reference())
+    node.ctr("images", "tag", "--force", image.content_reference(), image.reference())
+
+
+def push(image: Image, registry: str) -> str:
+    """Push a built image to a registry; return its name there."""
+    target = f"{registry.rstrip('/')}/{image.reference().removeprefix(f'{PREFIX}/')}"
+    local = registry.split(":", maxsplit=1)[0] in ("localhost", "127.0.0.1")
+    with step(f"push image {target}"):
+        buildah("push", "--quiet", f"--tls-verify={str(not local).lower()}", image.reference(), f"docker://{target}")
+    return target
+
+
+def _bud(image: Image, base: str, mounts: list[str]) -> None:
+    # chroot needs no container runtime; the host's network leads to the package index.
+    how = ("--isolation", "chroot", "--network", "host", "--layers", "--quiet")
+    what = ("--build-arg", f"BASE={base}", "--file", image.dockerfile, "--tag", image.content_reference())
+    buildah("bud", *how, *mounts, *what, REPOSITORY)
+
+
+def _in_store(reference: str) -> bool:
+    return bool(buildah("images", "--quiet", "--filter", f"reference={reference}").strip())
+
+
+def _remove_older(node: Node, name: str, keep: str) -> None:
+    for other in node.ctr("images", "ls", "-q").split():
+        if other.startswith(f"{name}:h-") and other != keep:
+            node.ctr("images", "rm", other)
+
+
+def _image(dockerfile: Path) -> Image:
+    directory = str(dockerfile.parent.relative_to(REPOSITORY))
+    return Image(_NAMES.get(directory, dockerfile.parent.name), dockerfile)
+
+
+def _copied(line: str) -> list[str]:
+    if "--from=" in line:
+        return []
+    return [word for word in line.split() if not word.startswith("--")][:-1]
+
+
+def _files(name: str) -> Iterator[Path]:
+    for path in REPOSITORY.glob(name.strip("/").removeprefix("./") or "*"):
+        if path.is_file():
+            yield path
+        elif path.is_dir():
+            yield from (file for file in path.rglob("*") if file.is_file() and not _IGNORED & set(file.parts))

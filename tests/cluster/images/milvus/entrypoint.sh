@@ -1,0 +1,4 @@
+# The configuration lies beside the data, because the image's own file system may be read-only.
+set -eu
+LD_LIBRARY_PATH= python /opt/milvus_files.py configure /opt/milvus /var/lib/milvus
+exec /opt/milvus/milvus "$@"
