@@ -57,8 +57,6 @@ def _is_keyword(schema: Schema) -> bool:
 
 def _inlined(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     found = _dereferenced(schema, definitions)
-    if INT_OR_STRING in found:
-        return found
     result = {key: value for key, value in found.items() if key not in _DROPPED}
     if result.get("default", ...) is None:
         del result["default"]
