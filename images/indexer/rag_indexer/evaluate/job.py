@@ -1,7 +1,6 @@
 """One evaluation, as a Job or on its own: settings in, report out.
 
-The report always comes, also when there are no numbers: then `message` says why. Only the settings themselves being wrong, or the report having
-nowhere to go, is a failure of the program.
+The report always comes, also when there are no numbers: then `message` says why.
 """
 
 from __future__ import annotations
