@@ -11,9 +11,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from cluster import image_build
+from cluster import base_image, image_build, packages
 from cluster.commands import ClusterError, run
-from cluster.full import CORE_BINARIES, Cluster
+from cluster.full import CORE_BINARIES, Cluster, current_kubeconfig
+from cluster.milvus import server_files
 from cluster.steps import say, step
 from cluster.tools import ensure
 
@@ -45,7 +46,10 @@ def _status() -> None:
 
 
 def _fetch() -> None:
+    packages.install_missing()
     ensure(CORE_BINARIES)
+    base_image.ensure()
+    server_files()
 
 
 def _images(names: Sequence[str]) -> None:
@@ -61,7 +65,7 @@ def _images(names: Sequence[str]) -> None:
 
 
 def _current() -> bool:
-    return os.environ.get("CLUSTER", "local") == "current"
+    return current_kubeconfig() is not None
 
 
 COMMANDS: dict[str, tuple[Callable[[], None], str]] = {

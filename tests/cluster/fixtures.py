@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.api_only import ApiServer
+from cluster.full import Cluster, current_kubeconfig
 from cluster.milvus import MilvusServer
 
 
@@ -29,3 +30,12 @@ def milvus_server() -> Iterator[MilvusServer]:
     """One Milvus for the whole run; tests use collections of their own. Who kills it makes an instance for itself."""
     with MilvusServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """The whole cluster, started or healed; with CLUSTER=current, the one KUBECONFIG points at. It stays up afterwards."""
+    running = Cluster()
+    if current_kubeconfig() is None:
+        running.up()
+    return running

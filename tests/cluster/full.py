@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cluster import addons, image_build, leftovers, network, packages, processes, static_images
-from cluster.commands import ClusterError, run
+from cluster.commands import ClusterError, last_lines, run
 from cluster.control_plane import SERVICE_RANGE, Address, ControlPlane
 from cluster.node import NODE_NAME, Node
 from cluster.paths import PACKAGE, cache_dir, exclusive, state_dir
@@ -22,6 +22,10 @@ from cluster.processes import Component
 from cluster.steps import say, step
 from cluster.tools import binary, ensure
 
+COMPONENTS = (
+    "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "containerd", "kubelet", "kube-proxy",
+    "volume-provisioner",
+)  # fmt: skip
 CORE_BINARIES = (
     "etcd", "kube-apiserver", "kubectl", "containerd", "kubelet", "pause", "coredns", "prometheus-adapter", "prometheus",
 )  # fmt: skip
@@ -32,7 +36,7 @@ class Cluster:
 
     def __init__(self) -> None:
         self.state, self.data = state_dir(), cache_dir() / "cluster-data"
-        self.kubeconfig = self.state / "admin.kubeconfig"
+        self.kubeconfig = current_kubeconfig() or self.state / "admin.kubeconfig"
         self.volumes = self.data / "volumes"
 
     @property
@@ -71,11 +75,7 @@ class Cluster:
     def status(self) -> dict[str, str]:
         """Component name -> what it does, in words."""
         found = {process.component: process.pid for process in processes.running(self.state)}
-        names = [
-            "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "containerd", "kubelet", "kube-proxy",
-            "volume-provisioner",
-        ]  # fmt: skip
-        states = {name: f"running, pid {found[name]}" if name in found else "not running" for name in names}
+        states = {name: f"running, pid {found[name]}" if name in found else "not running" for name in COMPONENTS}
         if network.exists():
             states["network namespace"] = f"there; packets that tried to leave it: {network.leaked_packets()}"
         if "kube-apiserver" in found:
@@ -98,6 +98,12 @@ class Cluster:
         """Run kubectl as the administrator."""
         command: list[str | Path] = [binary("kubectl"), f"--kubeconfig={self.kubeconfig}", *arguments]
         return run(command, stdin=stdin, timeout=timeout, env={**os.environ, "HOME": str(self.state)})
+
+    def image(self, name: str) -> str:
+        """What a manifest calls one of the repository's images in this cluster."""
+        image = image_build.discover([name])[0]
+        registry = os.environ.get("IMAGE_REGISTRY")
+        return image_build.pushed_reference(image, registry) if current_kubeconfig() and registry else image.reference()
 
     def kubeconfig_for(self, user: str, groups: Iterable[str] = ()) -> Path:
         """A kubeconfig for another user of the running cluster."""
@@ -150,8 +156,7 @@ class Cluster:
             self._ensure_running(_inside(component))
 
     def _start_containerd(self, node: Node, *, fresh: bool) -> None:
-        component = node.containerd()
-        self._ensure_running(replace(component, ready=node.containerd_answers), program="containerd")
+        self._ensure_running(node.containerd())
         if fresh:
             leftovers.remove_containers(node)
         static_images.import_missing(node)
@@ -166,8 +171,8 @@ class Cluster:
         environment = {"PYTHONPATH": str(PACKAGE.parent)}
         return Component("volume-provisioner", command, log, environment=environment, configuration=source)
 
-    def _ensure_running(self, component: Component, program: str | None = None) -> None:
-        found = processes.find(self.state, component.name, program)
+    def _ensure_running(self, component: Component) -> None:
+        found = processes.find(self.state, component.name, _program(component.name))
         if found and found.fingerprint == component.fingerprint() and component.ready():
             return
         with step(f"{'restart' if found else 'start'} {component.name}"):
@@ -198,10 +203,17 @@ class Cluster:
         }
 
     def _why_not_ready(self) -> str:
+        dead = [name for name in COMPONENTS if processes.find(self.state, name, _program(name)) is None]
+        if dead:
+            return "\n".join(f"{name} died; {self._end_of_log(name)}" for name in dead)
         pods = self.kubectl("get", "pods", "-A", "-o", "wide")
         events = self.kubectl("get", "events", "-A", "--field-selector=type=Warning", "--sort-by=.lastTimestamp")
         tail = "\n".join(events.splitlines()[-10:])
         return f"{pods}\nthe last warnings:\n{tail}\nWhat to do: look into {self.state}/logs/kubelet.log"
+
+    def _end_of_log(self, name: str) -> str:
+        log = self.state / "logs" / f"{name}.log"
+        return f"the end of {log}:\n{last_lines(log.read_text(errors='replace'))}\nWhat to do: run `up` again"
 
     def _pods(self) -> dict[str, str]:
         with suppress(ClusterError):
@@ -209,6 +221,20 @@ class Cluster:
             phases = {f"pod {pod['metadata']['namespace']}/{pod['metadata']['name']}": _phase(pod) for pod in listed}
             return dict(sorted(phases.items()))
         return {"pods": "the API server does not answer"}
+
+
+def current_kubeconfig() -> Path | None:
+    """With CLUSTER=current, the kubeconfig of the user's own cluster."""
+    if os.environ.get("CLUSTER", "local") != "current":
+        return None
+    if not os.environ.get("KUBECONFIG"):
+        raise ClusterError("CLUSTER=current uses the cluster that KUBECONFIG points at, and it is not set")
+    return Path(os.environ["KUBECONFIG"])
+
+
+def _program(component: str) -> str | None:
+    # Shims carry the mark of the containerd that started them.
+    return "containerd" if component == "containerd" else None
 
 
 def _phase(pod: dict[str, dict[str, object]]) -> str:

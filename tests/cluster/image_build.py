@@ -25,7 +25,7 @@ PREFIX = "ragops.dev"
 _DOCKERFILES = ("operator/rag_operator/Dockerfile", "images/*/Dockerfile", "tests/cluster/images/*/Dockerfile")
 _NAMES = {"operator/rag_operator": "operator"}
 _VERSION = re.compile(r'org\.opencontainers\.image\.version="?([^"\s]+)')
-_PYTHON_BASE = re.compile(r"^ARG BASE=python:3\.13", re.MULTILINE)
+_PYTHON_BASE = re.compile(r"^ARG BASE=(?:docker\.io/library/)?python:3\.13", re.MULTILINE)
 _COPY = re.compile(r"^(?:COPY|ADD)\s+(.+)$", re.MULTILINE)
 _BIND = re.compile(r"--mount=type=bind,(?:\S*,)?source=([^,\s]+)")
 _IGNORED = frozenset({"__pycache__", ".pytest_cache", ".mypy_cache"})
@@ -111,11 +111,16 @@ def import_into(node: Node, image: Image) -> None:
 
 def push(image: Image, registry: str) -> str:
     """Push a built image to a registry; return its name there."""
-    target = f"{registry.rstrip('/')}/{image.reference().removeprefix(f'{PREFIX}/')}"
+    target = pushed_reference(image, registry)
     local = registry.split(":", maxsplit=1)[0] in ("localhost", "127.0.0.1")
     with step(f"push image {target}"):
         buildah("push", "--quiet", f"--tls-verify={str(not local).lower()}", image.reference(), f"docker://{target}")
     return target
+
+
+def pushed_reference(image: Image, registry: str) -> str:
+    """The image's name in a registry."""
+    return f"{registry.rstrip('/')}/{image.reference().removeprefix(f'{PREFIX}/')}"
 
 
 def _bud(image: Image, base: str, mounts: list[str]) -> None:

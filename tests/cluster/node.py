@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +88,7 @@ class Node:
             (program, "--config", path),
             configuration=text,
             # It looks its shim up beside other programs.
+            ready=self.containerd_answers,
             environment={"PATH": f"{program.parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
         )
 
@@ -105,7 +108,7 @@ class Node:
             f"--hostname-override={NODE_NAME}",
             f"--node-ip={network.NODE_ADDRESS}",
         )
-        return self._component("kubelet", command, configuration=text)
+        return self._component("kubelet", command, configuration=text, ready=_kubelet_listens)
 
     def kube_proxy(self) -> Component:
         """kube-proxy with nftables; its limits on tracked connections would be the host's, so it sets none."""
@@ -135,9 +138,10 @@ class Node:
         command: tuple[str | Path, ...],
         configuration: str = "",
         environment: dict[str, str] | None = None,
+        ready: Callable[[], bool] = lambda: True,
     ) -> Component:
         log = self.state / "logs" / f"{name}.log"
-        return Component(name, network.inside(*command), log, environment=environment or {}, configuration=configuration)
+        return Component(name, network.inside(*command), log, ready, environment or {}, configuration=configuration)
 
     def _network_configuration(self) -> str:
         addresses = {"type": "host-local", "ranges": [[{"subnet": network.POD_RANGE}]]}
@@ -180,3 +184,11 @@ class Node:
             "kubeAPIBurst": 100,
             "eventRecordQPS": 50,
         }
+
+
+def _kubelet_listens() -> bool:
+    try:
+        with socket.create_connection((network.NODE_ADDRESS, 10250), timeout=1):
+            return True
+    except OSError:
+        return False
