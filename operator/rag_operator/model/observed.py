@@ -66,7 +66,7 @@ class MetricReading:
     low: float  # bootstrap 95 % interval of `difference`
     high: float
     questions: int
-    judged_stable: float = 1.0  # judged@10
+    judged_stable: float = 1.0  # judged@10; 1 for both when the set judges relevant documents only: then it would be precision
     judged_candidate: float = 1.0
     errors_stable: int = 0
     errors_candidate: int = 0

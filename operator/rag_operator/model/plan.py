@@ -75,7 +75,8 @@ class Rollout:
 
     candidate: str
     phase: RolloutPhase
-    step: int = 0  # index into the strategy's steps
+    step: int = 0  # steps of the strategy that are done
+    steps: int = 0  # steps in all
     step_since: float = 0.0
     started: float = 0.0
     weight: int = 0  # what the candidate has now, while it is ready
@@ -88,7 +89,7 @@ class Rollout:
     attempt: int = 0  # counts the verb retry
     evaluation_attempt: int = 1
     evaluation_policy: str = ""  # digest of spec.rollout.evaluation: another policy is another evaluation
-    suspended: bool = False
+    paused: bool = False  # the time since progress_since does not count: a pause, an approval, suspension
     gates: tuple[Gate, ...] = ()
     held: str = ""  # why it does not move, in words
 
@@ -138,6 +139,7 @@ class Record:
     reindex: str = ""  # value of the verb reindex; part of the identity of what is wanted
     approved_deletions: Mapping[str, str] = field(default_factory=dict)  # index -> value of the verb approve-deletions
     epoch: int = 0  # of the last table written
+    adopted: bool = False  # status was lost and indexes were found: nothing is promoted or collected until somebody says so
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,156 @@
+"""How a rollout begins and ends: every function returns the position after it, with the words for people. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from rag_operator.model.plan import Decision, Ending, Leaving, Note, Record, Retired, Rollout
+from rag_operator.rollout import gates
+from rag_operator.rollout.bluegreen import steps_of
+from rag_operator.rollout.situation import Move, Situation
+
+MAX_REJECTED: Final = 10
+MAX_DECISIONS: Final = 5
+
+
+def start(situation: Situation, record: Record, why: str) -> Move:
+    """The wanted revision becomes the candidate."""
+    if situation.wanted is None:
+        raise ValueError("a rollout needs a revision that is wanted")
+    name, now = situation.wanted.name, situation.now
+    rollout = Rollout(
+        candidate=name,
+        phase="Provisioning",
+        steps=len(steps_of(situation.policy)),
+        step_since=now,
+        started=now,
+        progress_since=now,
+        evaluation_policy=gates.policy_digest(situation.policy.evaluation),
+    )
+    adopted = record.adopted or _finds_foreign(situation, record)
+    begun = replace(record, rollout=rollout, adopted=adopted, leaving=_without(record.leaving, name))
+    return Move(begun, (Note("RolloutStarted", f"revision {name}: {why}"),))
+
+
+def promote(situation: Situation, record: Record, rollout: Rollout) -> Move:
+    """The candidate becomes stable; what was stable stays hot for the rollback window."""
+    name, now = rollout.candidate, situation.now
+    retired = record.retired
+    if record.stable is not None:
+        retired = Retired(record.stable, now + situation.policy.rollback.window.seconds, rollout.floors)
+    after = replace(
+        record,
+        stable=name,
+        rollout=None,
+        retired=retired,
+        adopted=False,
+        leaving=_without(record.leaving, name),
+        rejected=tuple(other for other in record.rejected if other != name),
+    )
+    why = "the first revision is ready" if record.stable is None else "every step is done"
+    return _ended(situation, after, "Promoted", "RolloutPromoted", name=name, why=why, numbers=gate_numbers(rollout), warning=False)
+
+
+def abort(situation: Situation, record: Record, reason: str, why: str, numbers: Mapping[str, Any] | None = None) -> Move:
+    """The candidate loses its traffic and is not tried again by itself; its pods stay for `abortDelay`."""
+    if record.rollout is None:
+        raise ValueError("there is no rollout to abort")
+    name = record.rollout.candidate
+    after = _reject(situation, replace(record, rollout=None), name, why)
+    return _ended(situation, after, "Aborted", reason, name=name, why=why, numbers={**gate_numbers(record.rollout), **(numbers or {})})
+
+
+def supersede(situation: Situation, record: Record, why: str) -> Move:
+    """Another revision is wanted: the candidate goes at once, what both share is kept."""
+    if record.rollout is None:
+        raise ValueError("there is no rollout to supersede")
+    name = record.rollout.candidate
+    return _ended(situation, replace(record, rollout=None), "Superseded", "RolloutSuperseded", name=name, why=why, warning=False)
+
+
+def revert(situation: Situation, record: Record, why: str) -> Move:
+    """The spec is stable's again: the candidate loses its traffic and goes after `abortDelay`."""
+    if record.rollout is None:
+        raise ValueError("there is no rollout to revert")
+    name = record.rollout.candidate
+    after = _leave(situation, replace(record, rollout=None), name, why)
+    return _ended(situation, after, "Reverted", "RolloutReverted", name=name, why=why, warning=False)
+
+
+def roll_back(situation: Situation, record: Record, why: str) -> Move:
+    """The retired revision serves again; what was stable, and a candidate, are rejected."""
+    if record.retired is None or record.stable is None:
+        raise ValueError("there is nothing to roll back to")
+    left = record.stable
+    back = record.retired.revision
+    rejected = tuple(name for name in record.rejected if name != back)
+    after = replace(record, stable=back, retired=None, rollout=None, rejected=rejected, leaving=_without(record.leaving, back))
+    for name in (record.rollout.candidate if record.rollout else None, left):
+        if name is not None and name != back:
+            after = _reject(situation, after, name, why)
+    return _ended(situation, after, "RolledBack", "RolledBack", name=left, why=why)
+
+
+def restore(situation: Situation, record: Record, stable: str, why: str) -> Move:
+    """Status was lost: who serves, and who can be rolled back to, is read from the routing table."""
+    table = situation.observed.table
+    idle = (name for name, weight in (table.weights if table else {}).items() if not weight and not situation.wants(name))
+    retired = next((name for name in idle if name in situation.observed.revisions), None)
+    until = situation.now + situation.policy.rollback.window.seconds
+    after = replace(record, stable=stable, retired=Retired(retired, until) if retired else None)
+    return Move(after, (Note("RecordRestored", why, warning=True),))
+
+
+def close_window(situation: Situation, record: Record) -> Move:
+    """The time to roll back is over."""
+    name = record.retired.revision if record.retired else ""
+    note = Note("RollbackWindowClosed", f"revision {name} can no longer be rolled back to")
+    return Move(replace(record, retired=None), (note,))
+
+
+def let_go(situation: Situation, record: Record, name: str) -> Move:
+    """A revision that left is no longer kept."""
+    return Move(replace(record, leaving=_without(record.leaving, name)))
+
+
+def gate_numbers(rollout: Rollout) -> dict[str, Any]:
+    """Return the gates' numbers for the history."""
+    return {gate.name: {"outcome": gate.outcome, **gate.numbers} for gate in rollout.gates}
+
+
+def _finds_foreign(situation: Situation, record: Record) -> bool:
+    # A position is recorded before its first child: indexes beside an empty record mean that the record was lost.
+    blank = replace(record, verbs_done={}, verbs_refused={}, reindex="", approved_deletions={}, epoch=0) == Record()
+    return blank and any(part.exists and part.kind == "index" for part in situation.observed.components.values())
+
+
+def _reject(situation: Situation, record: Record, name: str, why: str) -> Record:
+    rejected = (*(other for other in record.rejected if other != name), name)[-MAX_REJECTED:]
+    return _leave(situation, replace(record, rejected=rejected), name, why)
+
+
+def _leave(situation: Situation, record: Record, name: str, why: str) -> Record:
+    idle_at = situation.now + situation.policy.abort_delay.seconds
+    return replace(record, leaving=(*_without(record.leaving, name), Leaving(name, idle_at, why)))
+
+
+def _without(leaving: Iterable[Leaving], name: str) -> tuple[Leaving, ...]:
+    return tuple(entry for entry in leaving if entry.revision != name)
+
+
+def _ended(
+    situation: Situation,
+    record: Record,
+    ending: Ending,
+    reason: str,
+    *,
+    name: str,
+    why: str,
+    numbers: Mapping[str, Any] | None = None,
+    warning: bool = True,
+) -> Move:
+    decision = Decision(ending, name, situation.now, why, reason, dict(numbers or {}))
+    history = (decision, *record.decisions)[:MAX_DECISIONS]
+    return Move(replace(record, decisions=history), (Note(reason, f"revision {name}: {why}", warning=warning),))

@@ -1,0 +1,214 @@
+"""The planner: from what is wanted, seen and remembered to what is to be done now. Pure.
+
+A pass either changes the position (stable, candidate, its step, who leaves, what was approved) or acts on the recorded one. A
+changed position is only returned, to be recorded; the next pass acts on it. So whatever a crash cuts off, the record says what was
+meant before anything was done about it, and every action can be repeated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
+from rag_operator.model.observed import Observed
+from rag_operator.model.plan import EvaluationIntent, Keep, Note, Plan, Record, Rollout
+from rag_operator.model.revision import Revision
+from rag_operator.rollout import endings, gates, traffic, triggers, verbs
+from rag_operator.rollout.advance import Hold, advance, verdict, warming
+from rag_operator.rollout.bluegreen import has_gates, steps_of
+from rag_operator.rollout.collect import collection, routed_away
+from rag_operator.rollout.replicas import floors
+from rag_operator.rollout.situation import Move, Situation
+
+AT_ONCE: Final = 0.0
+ACKNOWLEDGEMENT: Final = 1.0  # seconds between looks at gateways that do not tell by themselves
+LIVE_TRAFFIC: Final = 10.0  # seconds between looks at the metrics of live traffic
+BLOCKED: Final = 10.0  # seconds between tries to collect
+
+
+def plan(spec: RAGPipelineSpec, wanted: Revision | None, observed: Observed, record: Record, now: float) -> Plan:
+    """Return what is to be done and recorded.
+
+    `wanted` is what the spec resolves to, `None` while that cannot be said: then nothing new begins. `now` is in seconds since
+    the epoch.
+    """
+    situation = Situation(spec, wanted, observed, now)
+    known = _noticed(situation, record)
+    if spec.suspend:
+        return _suspended(situation, known)
+    moved = _next_move(situation, known)
+    if isinstance(moved, Move):
+        return Plan(moved.record, keep(situation, moved.record), notes=moved.notes, requeue_after=AT_ONCE)
+    held, notes = _held(situation, known, moved)
+    return _act(situation, held, notes, moved)
+
+
+def _noticed(situation: Situation, record: Record) -> Record:
+    # A clock that was set back must not make anybody wait until it has caught up.
+    now, table = situation.now, situation.observed.table
+    if record.rollout is not None:
+        record = replace(record, rollout=_seen(situation, record.rollout, now))
+    if record.retired is not None:
+        latest = now + situation.policy.rollback.window.seconds
+        record = replace(record, retired=replace(record.retired, until=min(record.retired.until, latest)))
+    latest = now + situation.policy.abort_delay.seconds
+    leaving = tuple(replace(entry, idle_at=min(entry.idle_at, latest)) for entry in record.leaving)
+    return replace(record, leaving=leaving, epoch=max(record.epoch, table.epoch if table else 0))
+
+
+def _seen(situation: Situation, rollout: Rollout, now: float) -> Rollout:
+    progress = sum(part.progress for part in situation.parts(rollout.candidate))
+    grown = progress > rollout.progress
+    return replace(
+        rollout,
+        progress=max(progress, rollout.progress),
+        progress_since=now if grown else min(rollout.progress_since, now),
+        step_since=min(rollout.step_since, now),
+        weight_since=min(rollout.weight_since, now),
+    )
+
+
+def _suspended(situation: Situation, record: Record) -> Plan:
+    if record.rollout is not None:
+        record = replace(record, rollout=replace(record.rollout, paused=True))
+    return Plan(record, keep(situation, record))
+
+
+def _next_move(situation: Situation, record: Record) -> Move | Hold | None:
+    """Return the change of position that is due, why the candidate stays, or `None` at rest."""
+    return _changed_wish(situation, record) or _candidate(situation, record)
+
+
+def _changed_wish(situation: Situation, record: Record) -> Move | None:
+    if why := triggers.record_lost(situation, record):
+        return endings.restore(situation, record, triggers.restorable(situation), why)
+    if (move := verbs.due(situation, record)) is not None:
+        return move
+    if why := triggers.reverted(situation, record):
+        return endings.revert(situation, record, why)
+    if why := triggers.superseded(situation, record):
+        return endings.supersede(situation, record, why)
+    if why := triggers.changed(situation, record):
+        return endings.start(situation, record, why)
+    if triggers.window_over(situation, record):
+        return endings.close_window(situation, record)
+    gone = triggers.departed(situation, record)
+    return endings.let_go(situation, record, gone.revision) if gone else None
+
+
+def _candidate(situation: Situation, record: Record) -> Move | Hold | None:
+    if record.rollout is None:
+        return None
+    outcome = advance(situation, record, record.rollout)
+    if isinstance(outcome, Move) or outcome.paused:
+        return outcome
+    held = replace(record.rollout, held=outcome.why)
+    if record.stable is None or not (why := triggers.stuck(situation, replace(record, rollout=held))):
+        return outcome
+    return endings.abort(situation, record, "ProgressDeadlineExceeded", why)
+
+
+def _held(situation: Situation, record: Record, hold: Hold | None) -> tuple[Record, tuple[Note, ...]]:
+    """Return the record of a candidate that stays, and what people should hear about it."""
+    rollout = record.rollout
+    if hold is None or rollout is None:
+        return record, ()
+    since = situation.now if rollout.paused and not hold.paused else rollout.progress_since
+    changes = {"phase": hold.phase, "held": hold.why, "waiting_for": hold.waiting_for, "paused": hold.paused, "progress_since": since}
+    after = replace(rollout, **changes)  # type: ignore[arg-type]
+    notes = []
+    if hold.phase != rollout.phase:
+        notes.append(Note(hold.phase, f"revision {rollout.candidate}: {hold.why}"))
+    if hold.waiting_for and hold.waiting_for != rollout.waiting_for:
+        notes.append(Note("WaitingForApproval", f"promote: {rollout.candidate}/{hold.waiting_for} ({hold.why})"))
+    return replace(record, rollout=after), tuple(notes)
+
+
+def _act(situation: Situation, record: Record, notes: tuple[Note, ...], hold: Hold | None) -> Plan:
+    kept = keep(situation, record)
+    table = traffic.intent(situation, record)
+    # While the table is about to change nobody can have acknowledged what it will say.
+    gone = collection(situation, kept, adopted=record.adopted) if table is None else None
+    return Plan(
+        record,
+        kept,
+        table,
+        _evaluation(situation, record),
+        collect=gone.steps if gone else (),
+        forget=gone.forget if gone else (),
+        notes=notes,
+        blocked=gone.blocked if gone else (),
+        requeue_after=_when(situation, record, hold, busy=table is not None, blocked=bool(gone and (gone.blocked or gone.steps))),
+    )
+
+
+def keep(situation: Situation, record: Record) -> tuple[Keep, ...]:
+    """Return the revisions whose components must stand, each once, in its most important role."""
+    roles: dict[str, Keep] = {}
+    for role in (_stable(record), _rolled_out(situation, record), _retired(record), *_leaving(situation, record)):
+        if role is not None:
+            roles.setdefault(role.revision, role)
+    return tuple(roles.values())
+
+
+def _stable(record: Record) -> Keep | None:
+    if record.stable is None:
+        return None
+    # While the candidate has traffic stable keeps what it ran, for it may get everything back at once.
+    held = record.rollout.floors if record.rollout and record.rollout.weight else {}
+    return Keep(record.stable, "stable", held)
+
+
+def _rolled_out(situation: Situation, record: Record) -> Keep | None:
+    rollout = record.rollout
+    revision = situation.revision(rollout.candidate) if rollout else None
+    if rollout is None or (revision is not None and situation.part(revision.index).collecting):
+        return None  # what is being collected is built anew, but only when it is gone
+    ready = rollout.phase in ("WarmingUp", "Shifting")
+    needed = floors(situation, rollout, record.stable, warming(rollout, steps_of(situation.policy))) if ready else {}
+    return Keep(rollout.candidate, "candidate", needed)
+
+
+def _retired(record: Record) -> Keep | None:
+    return Keep(record.retired.revision, "retired", record.retired.floors) if record.retired else None
+
+
+def _leaving(situation: Situation, record: Record) -> tuple[Keep, ...]:
+    return tuple(
+        Keep(entry.revision, "leaving", idle=situation.now >= entry.idle_at and routed_away(situation, entry.revision))
+        for entry in record.leaving
+    )
+
+
+def _evaluation(situation: Situation, record: Record) -> EvaluationIntent | None:
+    rollout, table = record.rollout, situation.observed.table
+    policy = situation.policy
+    if rollout is None or record.stable is None or rollout.phase != "Evaluating" or verdict(rollout, "evaluation"):
+        return None
+    if policy.evaluation is None or not has_gates(policy) or table is None or rollout.candidate not in table.weights:
+        return None
+    if traffic.unacknowledged(situation.observed):
+        return None  # the preview port would not know the candidate yet
+    stable, candidate = situation.revision(record.stable), situation.revision(rollout.candidate)
+    layout_only = stable is not None and candidate is not None and gates.layout_only(stable, candidate)
+    return EvaluationIntent(record.stable, rollout.candidate, rollout.evaluation_attempt, layout_only)
+
+
+def _when(situation: Situation, record: Record, hold: Hold | None, *, busy: bool, blocked: bool) -> float | None:
+    """Return after how many seconds to look again, `None` when only an event can change anything."""
+    now, rollout = situation.now, record.rollout
+    times: list[float] = [entry.idle_at for entry in record.leaving if entry.idle_at > now]
+    if record.retired is not None:
+        times.append(record.retired.until)
+    if hold is not None and hold.until is not None:
+        times.append(hold.until)
+    if hold is not None and rollout is not None and not hold.paused:
+        times.append(rollout.progress_since + situation.policy.progress_deadline.seconds)
+    if rollout is not None and rollout.weight and situation.policy.analysis is not None:
+        times.append(now + LIVE_TRAFFIC)
+    if busy or (rollout is not None and rollout.phase in ("Evaluating", "Shifting") and traffic.unacknowledged(situation.observed)):
+        times.append(now + ACKNOWLEDGEMENT)
+    if blocked or any(entry.idle_at <= now for entry in record.leaving if not routed_away(situation, entry.revision)):
+        times.append(now + BLOCKED)
+    return max(min(times) - now, AT_ONCE) if times else None
