@@ -1,0 +1,178 @@
+"""Every manifest of a pipeline, in the order in which they are applied. The one entry of this package.
+
+```
+accounts, roles ─► network policies ─► claims, Services ─► store ─► embedders, generators, gateway, syncer ─► indexes ─► Jobs
+```
+
+What is not in the list is not wanted; what to do about that is the pruner's business. Jobs are created and never applied again. The records
+(`revision_record.py`) are written before, the routing table (`routing.py`) after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rag_operator import names
+from rag_operator.desired import autoscaling, embedder, gateway, generator, indexer, jobs, milvus, models, monitoring, network
+from rag_operator.desired.context import IndexIntent, Manifest, Owner, Surroundings
+from rag_operator.desired.sizing import size
+from rag_operator.model.plan import EvaluationIntent, Keep
+from rag_operator.model.revision import Component, Revision
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a pipeline should be made of now.
+
+    `newest` gives what belongs to the whole pipeline (gateway, syncer, store, sources) and the newest in-place settings of components that
+    it shares; it is the revision that the spec resolves to, or stable while the spec is wrong. `keep` comes from the plan, stable first.
+    `revisions` are the recorded ones; `weights` those of the routing table; `indexes` says for each index, also one that is being
+    collected, what it is to do.
+    """
+
+    newest: Revision
+    keep: Sequence[Keep] = ()
+    revisions: Mapping[str, Revision] = field(default_factory=dict)
+    weights: Mapping[str, int] = field(default_factory=dict)
+    indexes: Mapping[str, IndexIntent] = field(default_factory=dict)
+    evaluation: EvaluationIntent | None = None
+
+    def kept(self) -> tuple[Revision, ...]:
+        """The revisions whose components must stand, stable first."""
+        return tuple(self.revisions[keep.revision] for keep in self.keep if keep.revision in self.revisions)
+
+
+@dataclass(frozen=True)
+class Use:
+    """One component and everything that decides its size."""
+
+    component: Component
+    revision: Revision  # whose in-place settings count
+    idle: bool
+    floor: int
+    weight: int
+
+
+def children(owner: Owner, wanted: Wanted, surroundings: Surroundings) -> list[Manifest]:
+    """Every manifest of the pipeline, in apply order."""
+    newest = wanted.newest
+    indexing = _indexing(owner, wanted, surroundings)
+    image = newest.images
+    found: list[Manifest | None] = [
+        *indexer.rights(indexing, wanted.indexes),
+        *network.policies(owner, newest.spec, _known(wanted), surroundings),
+        *_caches(owner, newest),
+        *milvus.children(owner, newest.spec, image[names.KIND_MILVUS], surroundings),
+        *_embedders(owner, wanted, surroundings),
+        *_generators(owner, wanted, surroundings),
+        *gateway.children(owner, newest.spec, image[names.KIND_GATEWAY], wanted.kept(), surroundings),
+        indexer.syncer(indexing),
+        monitoring.monitor(owner, surroundings),
+        *_indexes(owner, wanted),
+        *_jobs(wanted, indexing),
+    ]
+    return [manifest for manifest in found if manifest is not None]
+
+
+def uses(wanted: Wanted, kind: str) -> list[Use]:
+    """The components of a kind, each once, however many revisions share it; a revision that only one of them lets sleep keeps it awake."""
+    sharing: dict[str, list[tuple[Keep, Revision, Component]]] = {}
+    for keep in wanted.keep:
+        revision = wanted.revisions.get(keep.revision)
+        for component in revision.components() if revision is not None else ():
+            if component.kind == kind and revision is not None:
+                sharing.setdefault(component.name, []).append((keep, revision, component))
+    return [_use(wanted, shared) for shared in sharing.values()]
+
+
+def _use(wanted: Wanted, sharing: Sequence[tuple[Keep, Revision, Component]]) -> Use:
+    component = sharing[0][2]
+    newest = any(component.same_as(other) for other in wanted.newest.components())
+    return Use(
+        component=component,
+        revision=wanted.newest if newest else sharing[0][1],
+        idle=all(keep.idle for keep, _, _ in sharing),
+        floor=max(keep.floors.get(component.name, 0) for keep, _, _ in sharing),
+        weight=max(wanted.weights.get(revision.name, 0) for _, revision, _ in sharing),
+    )
+
+
+def _embedders(owner: Owner, wanted: Wanted, surroundings: Surroundings) -> list[Manifest | None]:
+    found: list[Manifest | None] = []
+    for use in uses(wanted, names.KIND_EMBEDDER):
+        spec = use.revision.spec.embedder.local
+        scale = size(spec.replicas, spec.autoscaling, idle=use.idle, floor=use.floor) if spec is not None else size(None, None)
+        image = use.revision.images[names.KIND_EMBEDDER]
+        found += embedder.children(
+            owner, use.component, spec, image=image, size=scale, lane=autoscaling.lane(use.weight), surroundings=surroundings
+        )
+    return found
+
+
+def _generators(owner: Owner, wanted: Wanted, surroundings: Surroundings) -> list[Manifest | None]:
+    found: list[Manifest | None] = []
+    for use in uses(wanted, names.KIND_GENERATOR):
+        declared = use.revision.spec.generator
+        spec = declared.vllm if declared is not None else None
+        scale = size(spec.replicas, spec.autoscaling, idle=use.idle, floor=use.floor) if spec is not None else size(None, None)
+        image = use.revision.images[names.KIND_GENERATOR]
+        found += generator.children(owner, use.component, spec, image=image, size=scale, surroundings=surroundings)
+    return found
+
+
+def _caches(owner: Owner, newest: Revision) -> Iterable[Manifest | None]:
+    local = newest.spec.embedder.local
+    vllm = newest.spec.generator.vllm if newest.spec.generator is not None else None
+    yield models.cache_claim(owner, names.KIND_EMBEDDER, local.model_cache if local is not None else None)
+    yield models.cache_claim(owner, names.KIND_GENERATOR, vllm.model_cache if vllm is not None else None)
+
+
+def _indexing(owner: Owner, wanted: Wanted, surroundings: Surroundings) -> indexer.Indexing:
+    spec = wanted.newest.spec
+    return indexer.Indexing(
+        owner=owner,
+        image=wanted.newest.images[names.KIND_INDEXER],
+        sources=spec.sources,
+        pod=spec.indexer.pod,
+        build_parallelism=spec.indexer.build_parallelism,
+        revisions=_known(wanted),
+        surroundings=surroundings,
+    )
+
+
+def _known(wanted: Wanted) -> tuple[Revision, ...]:
+    """Kept revisions, and those of indexes that still have to be taken away."""
+    kept = wanted.kept()
+    there = {revision.index.name for revision in kept}
+    leaving = [revision for name, revision in sorted(wanted.revisions.items()) if _is_leaving(wanted, revision, there)]
+    return (*kept, *leaving) or (wanted.newest,)
+
+
+def _is_leaving(wanted: Wanted, revision: Revision, there: set[str]) -> bool:
+    return revision.index.name in wanted.indexes and revision.index.name not in there
+
+
+def _indexes(owner: Owner, wanted: Wanted) -> Iterable[Manifest]:
+    for name, intent in wanted.indexes.items():
+        revision = _revision_of(wanted, name)
+        if revision is not None:
+            yield indexer.index(owner, revision, wanted.newest.spec, intent)
+
+
+def _revision_of(wanted: Wanted, index: str) -> Revision | None:
+    """Whose embedder fills the index: of those that share it, the first that is kept, for that one stands longest."""
+    recorded = [revision for _, revision in sorted(wanted.revisions.items())]
+    return next((revision for revision in (*wanted.kept(), *recorded) if revision.index.name == index), None)
+
+
+def _jobs(wanted: Wanted, indexing: indexer.Indexing) -> Iterable[Manifest | None]:
+    for name, intent in wanted.indexes.items():
+        if _revision_of(wanted, name) is not None:
+            yield jobs.work_job(indexing, name, intent.work)
+    if wanted.evaluation is None:
+        return
+    candidate = wanted.revisions.get(wanted.evaluation.candidate)
+    if candidate is not None:
+        settings = wanted.newest.spec.rollout.evaluation
+        yield jobs.evaluation_job(indexing, candidate.index.name, wanted.evaluation, settings)

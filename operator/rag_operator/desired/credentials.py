@@ -1,0 +1,95 @@
+"""Secrets as files: which directories a container gets below the credentials mount, and what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rag_operator.api.v1alpha1.common import SecretRef
+from rag_operator.api.v1alpha1.documents import Source
+from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
+from rag_operator.api.v1alpha1.store import ExternalMilvus
+from rag_operator.desired.context import Manifest
+from rag_operator.desired.pods import Volume
+from rag_runtime.contracts import pods as contract
+
+AUTHORITY = "ca.crt"
+
+
+@dataclass(frozen=True, order=True)
+class Part:
+    """What one Secret puts into a directory: all its keys, or one under another name."""
+
+    directory: str
+    secret: str
+    key: str = ""
+    as_file: str = ""
+
+
+def volumes(parts: Iterable[Part]) -> list[Volume]:
+    """One read-only volume for each directory, in a stable order: a changed order would restart pods."""
+    directories: dict[str, list[Part]] = {}
+    for part in sorted(set(parts)):
+        directories.setdefault(part.directory, []).append(part)
+    return [_volume(index, directory, found) for index, (directory, found) in enumerate(directories.items())]
+
+
+def _volume(index: int, directory: str, parts: list[Part]) -> Volume:
+    sources = [{"secret": _projection(part)} for part in parts]
+    return Volume(f"credentials-{index}", {"projected": {"sources": sources}}, f"{contract.CREDENTIALS_DIR}/{directory}", read_only=True)
+
+
+def _projection(part: Part) -> Manifest:
+    return {"name": part.secret, **({"items": [{"key": part.key, "path": part.as_file}]} if part.key else {})}
+
+
+def whole(*references: SecretRef | None) -> list[Part]:
+    """Each Secret as a directory of its own name."""
+    return [Part(reference.name, reference.name) for reference in references if reference is not None]
+
+
+def of_store(external: ExternalMilvus | None) -> list[Part]:
+    """User, token and authority of an external Milvus; the authority lies as `ca.crt` beside the credentials."""
+    if external is None:
+        return []
+    parts = whole(external.credentials_secret_ref)
+    authority = external.tls.ca_secret_ref if external.tls is not None else None
+    if authority is None:
+        return parts
+    parts.append(Part(authority.name, authority.name))
+    directory = store_directory(external)
+    if directory is not None and not (directory == authority.name and authority.key == AUTHORITY):
+        parts.append(Part(directory, authority.name, authority.key, AUTHORITY))
+    return parts
+
+
+def store_directory(external: ExternalMilvus | None) -> str | None:
+    """The directory that a gateway looks into for an external Milvus."""
+    if external is None:
+        return None
+    if external.credentials_secret_ref is not None:
+        return external.credentials_secret_ref.name
+    authority = external.tls.ca_secret_ref if external.tls is not None else None
+    return authority.name if authority is not None else None
+
+
+def of_answering(spec: RAGPipelineSpec) -> list[Part]:
+    """What a gateway needs to answer by a revision."""
+    generator = spec.generator.external if spec.generator is not None else None
+    external = spec.embedder.external
+    return [
+        *whole(external.credentials_secret_ref if external is not None else None),
+        *whole(generator.credentials_secret_ref if generator is not None else None),
+        *of_store(spec.vector_store.milvus.external),
+    ]
+
+
+def of_indexing(spec: RAGPipelineSpec, sources: Iterable[Source]) -> list[Part]:
+    """What an indexer needs for a revision's store and embedder, and for the sources."""
+    external = spec.embedder.external
+    kinds = [source.s3 or source.git for source in sources]
+    return [
+        *whole(*(kind.credentials_secret_ref for kind in kinds if kind is not None)),
+        *whole(external.credentials_secret_ref if external is not None else None),
+        *of_store(spec.vector_store.milvus.external),
+    ]

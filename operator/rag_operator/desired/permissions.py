@@ -1,0 +1,111 @@
+"""Who may do what: the one table from which the chart's roles and every pipeline's roles are made.
+
+Nothing is a wildcard. A role can only be given by somebody who has its rights, so the operator's table holds those of the data plane too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rag_operator import names
+from rag_operator.desired.context import Manifest, Owner
+from rag_operator.desired.meta import metadata
+
+READ: Final = ("get", "list", "watch")
+# Server-side apply is a patch, which needs create when the object is new; update is the way round ports of Services.
+OWN: Final = (*READ, "create", "patch", "update", "delete")
+_RBAC = "rbac.authorization.k8s.io"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of the table. `why` is for the reader of the role."""
+
+    group: str
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+    why: str = ""
+    only: tuple[str, ...] = ()  # resourceNames
+
+    def rendered(self) -> Manifest:
+        """The rule as RBAC writes it."""
+        found: Manifest = {"apiGroups": [self.group], "resources": list(self.resources), "verbs": list(self.verbs)}
+        return {**found, "resourceNames": list(self.only)} if self.only else found
+
+
+# In every namespace that has pipelines.
+OPERATOR: Final = (
+    Rule(names.GROUP, (names.PIPELINES,), READ, "what users want"),
+    Rule(names.GROUP, (names.PIPELINES,), ("patch", "update"), "the finalizer of pipelines with an external store"),
+    Rule(names.GROUP, (f"{names.PIPELINES}/status",), ("patch", "update"), "status"),
+    Rule(names.GROUP, (f"{names.PIPELINES}/finalizers", f"{names.INDEXES}/finalizers"), ("update",), "owners that block deletion"),
+    Rule(names.GROUP, (names.INDEXES,), OWN, "indexes"),
+    Rule(names.GROUP, (f"{names.INDEXES}/status",), ("patch", "update"), "conditions of indexes; indexers patch the rest"),
+    Rule("apps", ("controllerrevisions", "deployments", "statefulsets"), OWN, "recorded revisions and workloads"),
+    Rule("batch", ("jobs",), OWN, "builds, copies, drops, evaluations"),
+    Rule("autoscaling", ("horizontalpodautoscalers",), OWN, "autoscalers"),
+    Rule("policy", ("poddisruptionbudgets",), OWN, "disruption budgets"),
+    Rule("networking.k8s.io", ("ingresses", "networkpolicies"), OWN, "the way to the gateway, and no other"),
+    Rule(_RBAC, ("roles", "rolebindings"), OWN, "rights of gateways and indexers, none beyond the operator's own"),
+    Rule("", ("configmaps",), OWN, "routing tables; referenced prompts are read"),
+    Rule("", ("services", "serviceaccounts", "persistentvolumeclaims"), OWN, "Services, accounts, claims"),
+    Rule("", ("pods",), READ, "why something is not ready, and who still serves an old epoch"),
+    Rule("", ("events",), ("list", "create", "patch"), "transitions; why a pod that cannot start does not"),
+    Rule("monitoring.coreos.com", ("podmonitors",), OWN, "monitors, where prometheus-operator is installed"),
+    Rule("milvus.io", ("milvuses",), OWN, "clusters of Milvus, where milvus-operator is installed"),
+)
+# In the operator's own namespace.
+LEADER: Final = (
+    Rule("coordination.k8s.io", ("leases",), ("create",), "leadership"),
+    Rule("coordination.k8s.io", ("leases",), ("get", "update"), "leadership", only=("rag-operator",)),
+)
+# Cluster-wide, also when the operator looks after some namespaces only.
+DISCOVERY: Final = (
+    Rule("discovery.k8s.io", ("endpointslices",), ("get", "list"), "addresses of the API server, for NetworkPolicies"),
+    Rule("", ("namespaces",), ("get",), "whether a namespace is terminating; the cluster's own id", only=()),
+)
+
+EDITOR: Final = (Rule(names.GROUP, (names.PIPELINES,), ("create", "delete", "deletecollection", "patch", "update")),)
+VIEWER: Final = (Rule(names.GROUP, (names.PIPELINES, names.INDEXES), READ),)
+
+
+def GATEWAY_RULES(table: str) -> tuple[Rule, ...]:  # noqa: N802  (a row of the table with a hole in it)
+    """A gateway reads its one routing table."""
+    return (Rule("", ("configmaps",), ("get", "watch"), "the routing table", only=(table,)),)
+
+
+def INDEXER_RULES(indexes: Sequence[str], configmaps: Sequence[str]) -> tuple[Rule, ...]:  # noqa: N802
+    """Indexers follow the indexes, report about those of their pipeline, and read the ConfigMaps that are sources."""
+    rules = [Rule(names.GROUP, (names.INDEXES,), READ, "what is to be indexed")]
+    if indexes:
+        own = tuple(sorted(indexes))
+        rules.append(Rule(names.GROUP, (f"{names.INDEXES}/status",), ("patch",), "progress and freshness", only=own))
+    if configmaps:
+        rules.append(Rule("", ("configmaps",), ("get",), "sources", only=tuple(sorted(set(configmaps)))))
+    return tuple(rules)
+
+
+def rendered(rules: Iterable[Rule]) -> list[dict[str, Any]]:
+    """The table as RBAC writes it."""
+    return [rule.rendered() for rule in rules]
+
+
+def granted(owner: Owner, name: str, kind: str, rules: Iterable[Rule], account: str | None) -> list[Manifest]:
+    """An account with the rules. A user's own `account` gets them instead, and none is made."""
+    role: Manifest = {"apiVersion": f"{_RBAC}/v1", "kind": "Role", "metadata": metadata(owner, name, kind), "rules": rendered(rules)}
+    binding: Manifest = {
+        "apiVersion": f"{_RBAC}/v1",
+        "kind": "RoleBinding",
+        "metadata": metadata(owner, name, kind),
+        "roleRef": {"apiGroup": _RBAC, "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": account or name, "namespace": owner.namespace}],
+    }
+    made: Manifest = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": metadata(owner, name, kind),
+        "automountServiceAccountToken": False,  # the pods ask for it
+    }
+    return [role, binding] if account else [made, role, binding]
