@@ -4,11 +4,13 @@
 
 Clients never send an expression. Names come from the revision's declared fields alone and must be plain words; values become literals of
 the declared type. Strings are written in printable ASCII with escapes, so nothing in them can end the literal.
+
+Seen on Milvus 2.3.5: surrogate pairs (`\\ud83d\\ude00`) do not parse, `\\U0001f600` does; a list of mixed integers and decimals fails in
+the query node, while `==` compares them; -2^63 does not parse; a field that a document lacks differs (`ne`, `not`) from everything.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -101,10 +103,12 @@ def _leaf(field: MetadataField, operator: str, value: Any, path: str) -> str:
         return f"({column} {_COMPARE[operator]} {literal(value, path)})"
     if operator == "contains":
         return f"json_contains({column}, {literal(value, path)})"
-    values = ", ".join(literal(each, f"{path}[{i}]") for i, each in enumerate(_listed(value, path)))
+    values = [literal(each, f"{path}[{i}]") for i, each in enumerate(_listed(value, path))]
+    if operator == "in" and field.type == "Number":
+        return "(" + " or ".join(f"{column} == {each}" for each in values) + ")"
     if operator == "in":
-        return f"({column} in [{values}])"
-    return f"{_SET_FUNCTIONS[operator]}({column}, [{values}])"
+        return f"({column} in [{', '.join(values)}])"
+    return f"{_SET_FUNCTIONS[operator]}({column}, [{', '.join(values)}])"
 
 
 def _listed(value: Any, path: str) -> list[Any]:
@@ -118,11 +122,22 @@ def _string(value: Any, path: str) -> str:
         raise BadRequestError(f"{path}: {_shown(value)} is not a string", param=path)
     if len(value.encode("utf-8", "surrogatepass")) > MAX_STRING_BYTES:
         raise BadRequestError(f"{path}: longer than {MAX_STRING_BYTES} bytes", param=path)
-    return json.dumps(value)
+    if any(0xD800 <= ord(character) < 0xE000 for character in value):
+        raise BadRequestError(f"{path}: {_shown(value)} is not valid Unicode", param=path)
+    return '"' + "".join(map(_escaped, value)) + '"'
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if character in '"\\':
+        return "\\" + character
+    if 0x20 <= code < 0x7F:
+        return character
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _integer(value: Any, path: str) -> str:
-    if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
+    if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) < value < 2**63:
         raise BadRequestError(f"{path}: {_shown(value)} is not a 64-bit integer", param=path)
     return str(value)
 

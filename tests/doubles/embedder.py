@@ -1,0 +1,66 @@
+"""A stand-in for an embedder: the same text always gets the same vector, and it fails in the ways real ones do."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import numpy as np
+from aiohttp import web
+from numpy.typing import NDArray
+
+from doubles.web import Double, refusal
+from rag_runtime.contracts import embedding, headers
+from rag_runtime.contracts.embedding import ModelCard
+
+
+def vector_of(text: str, dimensions: int, salt: str = "") -> NDArray[np.float32]:
+    """A unit vector that only `text`, `dimensions` and `salt` decide."""
+    seed = int.from_bytes(hashlib.sha256(f"{salt}\0{text}".encode()).digest()[:8], "big")
+    values = np.random.default_rng(seed).standard_normal(dimensions)
+    return (values / np.linalg.norm(values)).astype(np.float32)
+
+
+class EmbedderDouble(Double):
+    """Serves one model. `fault` is one of: hang, error, overloaded, nan, short, garbage."""
+
+    def __init__(self, dimensions: int, *, model: str = "double", fingerprint: str | None = None, names_fingerprint: bool = True) -> None:
+        super().__init__()
+        self.dimensions = dimensions
+        self.model = model
+        self.fingerprint = fingerprint or f"print-{dimensions}"
+        self.names_fingerprint = names_fingerprint
+        self.fault: str | None = None
+        self.texts: list[str] = []
+        self.deadlines: list[str | None] = []
+
+    def routes(self) -> list[web.RouteDef]:
+        """OpenAI's two paths."""
+        return [web.post(embedding.PATH_EMBEDDINGS, self._embeddings), web.get(embedding.PATH_MODELS, self._models)]
+
+    async def _models(self, _: web.Request) -> web.Response:
+        card = ModelCard(id=self.model, fingerprint=self.fingerprint, dimensions=self.dimensions, query_prompt="query: ")
+        return web.json_response({"object": "list", "data": [card.to_entry()]})
+
+    async def _embeddings(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        self.texts += body["input"]
+        self.deadlines.append(request.headers.get(headers.DEADLINE))
+        match self.fault:
+            case "hang":
+                return await self.hang()
+            case "error":
+                return refusal(500, "out of memory")
+            case "overloaded":
+                return refusal(429, "queue is full", retry_after="7")
+            case "garbage":
+                return web.Response(body=b"<html>", content_type="text/html")
+        data = [{"object": "embedding", "index": i, "embedding": self._encoded(text)} for i, text in enumerate(body["input"])]
+        said = {headers.FINGERPRINT: self.fingerprint} if self.names_fingerprint else {}
+        return web.json_response({"object": "list", "data": data, "model": self.model}, headers=said)
+
+    def _encoded(self, text: str) -> str:
+        vector = vector_of(text, self.dimensions - (self.fault == "short"), self.fingerprint)
+        if self.fault == "nan":
+            vector = vector * np.float32("nan")
+        return base64.b64encode(vector.tobytes()).decode()

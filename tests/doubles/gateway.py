@@ -1,0 +1,118 @@
+"""A gateway as a process of its own, answering by a table in a file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import Self
+
+import aiohttp
+
+from rag_runtime.contracts.routing import RoutingTable
+
+READY_SECONDS = 30
+
+
+class GatewayProcess:
+    """`async with GatewayProcess(directory) as gateway`: ready once a table is there. Environment beyond the defaults by keyword."""
+
+    def __init__(self, directory: Path, **environment: str) -> None:
+        self._directory = directory
+        self._environment = environment
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._ports: asyncio.Future[dict[str, int]] = asyncio.get_running_loop().create_future()
+        self.logs: list[dict[str, object]] = []
+        self.table_file = directory / "table.json"
+        self.public = self.preview = self.metrics_url = ""
+
+    async def __aenter__(self) -> Self:
+        fixed = {
+            "RAG_HOST": "127.0.0.1",
+            "RAG_PORT": "0",
+            "RAG_PREVIEW_PORT": "0",
+            "RAG_METRICS_PORT": "0",
+            "RAG_DRAIN_SECONDS": "0",
+            "RAG_API_KEYS_DIR": str(self._directory / "no-keys"),
+            "RAG_CREDENTIALS_DIR": str(self._directory / "credentials"),
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        }
+        source = {} if "RAG_TABLE_CONFIGMAP" in self._environment else {"RAG_TABLE_FILE": str(self.table_file)}
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "rag_gateway",
+            env={**os.environ, **fixed, **source, **self._environment},
+            stderr=asyncio.subprocess.PIPE,
+            limit=2**20,
+        )
+        self._reader = asyncio.create_task(self._read())
+        async with asyncio.timeout(READY_SECONDS):
+            ports = await self._ports
+        self.public, self.preview = (f"http://127.0.0.1:{ports[name]}" for name in ("public", "preview"))
+        self.metrics_url = f"http://127.0.0.1:{ports['metrics']}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+        if self._reader is not None:
+            await self._reader
+
+    def publish(self, table: RoutingTable) -> None:
+        """Let the gateway find `table`, as a ConfigMap's volume would: whole or not at all."""
+        fresh = self.table_file.with_suffix(".new")
+        fresh.write_text(table.to_json())
+        fresh.rename(self.table_file)
+
+    async def serving(self, epoch: int) -> None:
+        """Returns when the gateway acknowledges `epoch`."""
+        async with asyncio.timeout(READY_SECONDS), aiohttp.ClientSession() as session:
+            while await self.metric("rag_gateway_epoch_served", session) < epoch:  # noqa: ASYNC110  it is another process
+                await asyncio.sleep(0.02)
+
+    async def metric(self, name: str, session: aiohttp.ClientSession | None = None) -> float:
+        """A metric without labels, or with the labels as part of `name`, from one scrape; 0 when it is not there."""
+        if session is None:
+            async with aiohttp.ClientSession() as own:
+                return await self.metric(name, own)
+        async with session.get(self.metrics_url + "/metrics") as response:
+            text = await response.text()
+        found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+
+    async def ended(self) -> int:
+        """The exit code, when it has ended."""
+        assert self._process is not None
+        return await self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    async def _read(self) -> None:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        async for line in self._process.stderr:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                entry = {"message": line.decode(errors="replace")}
+            self.logs.append(entry)
+            if entry.get("message") == "ready" and not self._ports.done():
+                self._ports.set_result(entry["ports"])
+        if not self._ports.done():
+            self._ports.set_exception(RuntimeError(f"the gateway ended before it was ready: {self.logs[-3:]}"))

@@ -1,0 +1,62 @@
+"""The HTTP servers of the stand-ins: on loopback, on a free port, in the test's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Self
+
+from aiohttp import web
+
+
+class Double:
+    """An HTTP server. `hang` waits until the server is closed: for a test, for ever."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._runner: web.AppRunner | None = None
+        self._closing = asyncio.Event()
+
+    def routes(self) -> list[web.RouteDef]:
+        """What it serves."""
+        raise NotImplementedError
+
+    @property
+    def url(self) -> str:
+        """Its base URL."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Listen; again on the same port after `stop`."""
+        self._closing = asyncio.Event()
+        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app.add_routes(self.routes())
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Close the port and every connection; safe to call twice."""
+        self._closing.set()
+        if self._runner is not None:
+            runner, self._runner = self._runner, None
+            await runner.cleanup()
+
+    async def hang(self) -> web.Response:
+        """Never answer."""
+        await self._closing.wait()
+        return web.Response(status=500)
+
+
+def refusal(status: int, message: str, **headers: str) -> web.Response:
+    """An error in OpenAI's shape."""
+    body: dict[str, Any] = {"error": {"message": message, "type": "error", "code": None, "param": None}}
+    return web.json_response(body, status=status, headers={name.replace("_", "-"): value for name, value in headers.items()})
