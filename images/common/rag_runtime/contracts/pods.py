@@ -28,6 +28,7 @@ ENV_GRACE_SECONDS = "RAG_GRACE_SECONDS"  # the pod's terminationGracePeriodSecon
 ENV_DRAIN_SECONDS = "RAG_DRAIN_SECONDS"  # how long a pod that ends still accepts connections; default 3
 ENV_METRICS_PORT = "RAG_METRICS_PORT"  # default METRICS_PORT; 0 picks a free one (tests)
 ENV_PORT = "RAG_PORT"  # the serving port, default the part's own above; 0 picks a free one (tests)
+ENV_MODEL_CACHE = "RAG_MODEL_CACHE"  # where models from a hub are kept; default MODEL_CACHE_DIR
 
 # Embedder.
 ENV_MODEL = "RAG_MODEL"  # a directory, or a hub id

@@ -1,0 +1,1 @@
+"""The HTTP side: requests parsed, answers built, one small ASGI application."""

@@ -1,0 +1,1 @@
+"""The queue: two lanes, one owner, batches by measured time."""
