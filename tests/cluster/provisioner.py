@@ -95,7 +95,11 @@ def volume_for(claim: Json, directory: Path) -> Json:
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
-        "metadata": {"name": volume_name(claim)},
+        # The annotation keeps the controller manager from deleting the volume itself, which it would not know how to do.
+        "metadata": {
+            "name": volume_name(claim),
+            "annotations": {"pv.kubernetes.io/provisioned-by": PROVISIONER},
+        },
         "spec": {
             "capacity": {"storage": claim["spec"]["resources"]["requests"]["storage"]},
             "accessModes": claim["spec"]["accessModes"],
