@@ -43,8 +43,8 @@ lock: venv ## Pin requirements/*.in again
 	for part in operator embedder gateway indexer s3; do \
 	  $(LOCK) --python-version 3.13 requirements/$$part.in -o requirements/$$part.txt; done
 
-generate: venv ## Write the generated files: CRDs, chart copies, API reference
-	$(PY) -m rag_operator.api.crd
+generate: venv ## Write the generated files: CRDs, the chart's copies and rights, API reference
+	$(PY) -m rag_operator.generate
 
 # ---------------------------------------------------------------- the cluster
 # What a pipeline without vLLM needs; `make images` builds all, vLLM's image of 3 GB too.

@@ -10,7 +10,7 @@ from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.desired import credentials
 from rag_operator.desired.context import Manifest, Owner, Surroundings
 from rag_operator.desired.meta import disruption_budget, metadata, service
-from rag_operator.desired.permissions import GATEWAY_RULES, granted
+from rag_operator.desired.permissions import gateway_rules, granted
 from rag_operator.desired.pods import METRICS, Container, Volume, http_probe, own_environment, pod_template, scratch
 from rag_operator.desired.workloads import deployment
 from rag_operator.model.revision import Revision
@@ -28,7 +28,7 @@ def children(
     name = names.gateway(owner.name)
     settings = spec.gateway.service
     return [
-        *granted(owner, name, KIND, GATEWAY_RULES(names.routing_table(owner.name)), spec.gateway.pod.service_account_name),
+        *granted(owner, name, KIND, gateway_rules(names.routing_table(owner.name)), spec.gateway.pod.service_account_name),
         service(
             owner,
             name,

@@ -13,7 +13,7 @@ from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.desired import addresses, credentials
 from rag_operator.desired.context import IndexIntent, Manifest, Owner, Surroundings
 from rag_operator.desired.meta import metadata
-from rag_operator.desired.permissions import INDEXER_RULES, granted
+from rag_operator.desired.permissions import granted, indexer_rules
 from rag_operator.desired.pods import METRICS, Container, Volume, http_probe, own_environment, pod_template, scratch
 from rag_operator.desired.workloads import ONE_AT_A_TIME, deployment
 from rag_operator.model.revision import Revision
@@ -90,7 +90,7 @@ def rights(indexing: Indexing, indexes: Iterable[str]) -> list[Manifest]:
     """The account of indexers and what it may do."""
     owner = indexing.owner
     maps = [source.config_map.name for source in indexing.sources if source.config_map is not None]
-    rules = INDEXER_RULES(tuple(indexes), maps)
+    rules = indexer_rules(tuple(indexes), maps)
     return granted(owner, names.indexer(owner.name), KIND, rules, indexing.pod.service_account_name)
 
 

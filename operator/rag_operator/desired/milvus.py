@@ -59,7 +59,8 @@ def _stateful_set(owner: Owner, spec: Standalone, image: str, surroundings: Surr
     container = Container(
         name=KIND,
         image=image,
-        command=["milvus", "run", "standalone"],
+        # Arguments, not a command: the entry points of images differ, what follows them does not.
+        args=["milvus", "run", "standalone"],
         environment=_environment(),
         ports={"grpc": contract.MILVUS_PORT, METRICS: MILVUS_METRICS_PORT},
         probes=_probes(),

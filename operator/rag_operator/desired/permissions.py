@@ -56,27 +56,31 @@ OPERATOR: Final = (
     Rule("monitoring.coreos.com", ("podmonitors",), OWN, "monitors, where prometheus-operator is installed"),
     Rule("milvus.io", ("milvuses",), OWN, "clusters of Milvus, where milvus-operator is installed"),
 )
-# In the operator's own namespace.
-LEADER: Final = (
-    Rule("coordination.k8s.io", ("leases",), ("create",), "leadership"),
-    Rule("coordination.k8s.io", ("leases",), ("get", "update"), "leadership", only=("rag-operator",)),
-)
-# Cluster-wide, also when the operator looks after some namespaces only.
+# In the whole cluster, also when the operator looks after some namespaces only.
 DISCOVERY: Final = (
-    Rule("discovery.k8s.io", ("endpointslices",), ("get", "list"), "addresses of the API server, for NetworkPolicies"),
-    Rule("", ("namespaces",), ("get",), "whether a namespace is terminating; the cluster's own id", only=()),
+    Rule("discovery.k8s.io", ("endpointslices",), ("get",), "addresses of the API server, for NetworkPolicies", only=("kubernetes",)),
+    Rule("", ("namespaces",), ("get",), "the cluster's own id; whether a namespace is terminating"),
+    Rule("apiextensions.k8s.io", ("customresourcedefinitions",), ("list", "watch"), "kinds that are installed later"),
 )
 
-EDITOR: Final = (Rule(names.GROUP, (names.PIPELINES,), ("create", "delete", "deletecollection", "patch", "update")),)
-VIEWER: Final = (Rule(names.GROUP, (names.PIPELINES, names.INDEXES), READ),)
+EDITOR: Final = (Rule(names.GROUP, (names.PIPELINES,), ("create", "delete", "deletecollection", "patch", "update"), "pipelines"),)
+VIEWER: Final = (Rule(names.GROUP, (names.PIPELINES, names.INDEXES), READ, "pipelines and their indexes"),)
 
 
-def GATEWAY_RULES(table: str) -> tuple[Rule, ...]:  # noqa: N802  (a row of the table with a hole in it)
+def leader(lease: str) -> tuple[Rule, ...]:
+    """In the operator's own namespace: the Lease. What is created has no name yet, so that cannot be limited to one."""
+    return (
+        Rule("coordination.k8s.io", ("leases",), ("create",), "leadership"),
+        Rule("coordination.k8s.io", ("leases",), ("get", "update"), "leadership", only=(lease,)),
+    )
+
+
+def gateway_rules(table: str) -> tuple[Rule, ...]:
     """A gateway reads its one routing table."""
     return (Rule("", ("configmaps",), ("get", "watch"), "the routing table", only=(table,)),)
 
 
-def INDEXER_RULES(indexes: Sequence[str], configmaps: Sequence[str]) -> tuple[Rule, ...]:  # noqa: N802
+def indexer_rules(indexes: Sequence[str], configmaps: Sequence[str]) -> tuple[Rule, ...]:
     """Indexers follow the indexes, report about those of their pipeline, and read the ConfigMaps that are sources."""
     rules = [Rule(names.GROUP, (names.INDEXES,), READ, "what is to be indexed")]
     if indexes:
