@@ -157,6 +157,10 @@ class MilvusIndex:
         """All chunks of the documents, without vectors."""
         return [Chunk.from_row(row) for row in self._by_list(self.name, names.DOCUMENT, documents, CHUNK_FIELDS, per_call=64)]
 
+    def chunks_by_key(self, keys: Sequence[str]) -> list[Chunk]:
+        """The chunks with these keys, without vectors."""
+        return [Chunk.from_row(row) for row in self._by_list(self.name, names.KEY, keys, CHUNK_FIELDS)]
+
     def with_vectors(self, keys: Sequence[str]) -> list[Chunk]:
         """The chunks with these keys, with vectors."""
         fields = [*CHUNK_FIELDS, names.VECTOR]

@@ -1,0 +1,1 @@
+"""From text to chunks, in lengths that the embedding model's own tokenizer counts."""

@@ -1,0 +1,40 @@
+"""What ends a command, and with which exit code.
+
+IndexerError            1: failed, worth another attempt
+├── SourceError         a source cannot be listed or read as a whole
+├── EmbedderError       the embedder does not answer, or not as it must
+└── PermanentError      2: another attempt is useless before something is changed
+    └── NotAllowedError 3: refused, because it would harm what is not ours, or this server cannot do it
+"""
+
+from __future__ import annotations
+
+
+class IndexerError(Exception):
+    """A command could not do its work."""
+
+    exit_code = 1
+
+
+class SourceError(IndexerError):
+    """A source that cannot be listed. Nothing may be concluded from what was listed before it failed."""
+
+
+class EmbedderError(IndexerError):
+    """The embedder is away, or its answers cannot be used."""
+
+
+class PermanentError(IndexerError):
+    """The configuration is wrong."""
+
+    exit_code = 2
+
+
+class NotAllowedError(PermanentError):
+    """What was asked for is refused."""
+
+    exit_code = 3
+
+
+class DocumentError(Exception):
+    """One document cannot be read, parsed or embedded. It never stops the others. `permanent`: only a change of the document helps."""

@@ -1,0 +1,276 @@
+"""One pass: one source, all indexes that live on it. List once, delete what is gone, fetch, parse and embed each change once, write.
+
+Deletions come first and need no embedder. Reading, embedding and writing overlap: each stage hands batches to the next through a short
+queue, so a slow stage slows the ones before it and memory stays bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from rag_indexer.errors import IndexerError
+from rag_indexer.indexing import planning
+from rag_indexer.indexing.deleting import Held, delete_gone
+from rag_indexer.indexing.embedding import Refused
+from rag_indexer.indexing.planning import Plan
+from rag_indexer.indexing.reading import Document, Listed, Reader, Select, take_listing
+from rag_indexer.indexing.spool import Spool
+from rag_indexer.indexing.target import Target
+from rag_indexer.indexing.writing import write
+from rag_indexer.sources.port import Entry, Source
+from rag_runtime.contracts.collections import STATE_WRITING
+from rag_runtime.milvus.errors import IncompleteReadError, MilvusError, MissingError
+from rag_runtime.milvus.rows import Vector
+
+logger = logging.getLogger(__name__)
+
+BATCH_DOCUMENTS = 32
+BATCH_BYTES = 8 * 1024 * 1024
+QUEUED_BATCHES = 2
+FLUSH_SECONDS = 10.0
+# How often writes that were acknowledged and lost are done again before the pass fails.
+REPAIRS = 3
+_LEDGER_READS = 3
+
+Clock = Callable[[], float]
+Wanted = list[tuple[str, Entry, frozenset[str]]]
+
+
+@dataclass
+class Outcome:
+    """What a pass came to for one index. `applied`: it holds everything the listing has (what failed is in its ledger)."""
+
+    listed: Listed
+    applied: bool = True
+    held: Held | None = None
+    error: str = ""
+    seconds: float = 0.0
+
+
+@dataclass
+class _Batch:
+    """Documents on their way: as read, then with plans and vectors for each index."""
+
+    documents: list[Document]
+    wanted: Mapping[str, frozenset[str]]
+    plans: dict[str, list[Plan]] = field(default_factory=dict)
+    vectors: dict[str, dict[str, Vector]] = field(default_factory=dict)
+
+
+class SourcePass:
+    """Brings `targets` up to date with `source`. Raises `SourceError`, `EmbedderError`, `MilvusError`; repeating it is always safe."""
+
+    def __init__(self, source: Source, select: Select, targets: Sequence[Target], spool: Spool, *, clock: Clock = time.time) -> None:
+        self._source = source
+        self._select = select
+        self._targets = {target.name: target for target in targets}
+        self._spool = spool
+        self._clock = clock
+        self._flushed = dict.fromkeys(self._targets, clock())
+        self._dirty: set[str] = set()
+
+    async def run(self) -> dict[str, Outcome]:
+        """One pass. An index whose collections are gone gets an error of its own and does not hold up the others."""
+        began = self._clock()
+        low, high = min(t.low for t in self._targets.values()), max(t.high for t in self._targets.values())
+        listed = await take_listing(self._source, self._spool, self._select, now=began, low=low, high=high)
+        logger.info("listed", extra={"source": self._source.name, "listing": listed.id, "documents": listed.documents})
+        outcomes = {name: Outcome(listed) for name in self._targets}
+        for name in list(self._targets):
+            await self._delete(name, outcomes[name])
+        await self._apply(self._plan())
+        for repair in range(REPAIRS + 1):
+            lost = await self._read_again()
+            if not lost:
+                break
+            logger.warning("acknowledged writes were lost; writing them again", extra={"documents": len(lost)})
+            if repair == REPAIRS:
+                raise IndexerError(f"{len(lost)} documents were written and acknowledged {REPAIRS + 1} times and cannot be read")
+            await self._apply(len(lost))
+        for name, outcome in outcomes.items():
+            outcome.error = outcome.error or (self._targets[name].mismatch if name in self._targets else "")
+            outcome.seconds = self._clock() - began
+            outcome.applied = outcome.held is None and not outcome.error
+        return outcomes
+
+    async def _delete(self, name: str, outcome: Outcome) -> None:
+        target = self._targets[name]
+        try:
+            deleted = target.counts.deleted
+            outcome.held = await asyncio.to_thread(delete_gone, target, self._source.name, outcome.listed.id, self._spool, self._clock())
+            if target.counts.deleted > deleted:
+                self._dirty.add(name)
+        except MissingError as error:
+            outcome.error = str(error)
+            del self._targets[name]
+
+    def _plan(self) -> int:
+        self._spool.clear_plan()
+        for target in self._targets.values():
+            if target.mismatch:
+                continue
+            self._spool.plan_changes(target.name, self._source.name, target.recipe, self._clock())
+        return sum(self._spool.planned(name) for name in self._targets)
+
+    async def _apply(self, changes: int) -> None:
+        if not changes:
+            return
+        read: asyncio.Queue[_Batch | None] = asyncio.Queue(QUEUED_BATCHES)
+        ready: asyncio.Queue[_Batch | None] = asyncio.Queue(QUEUED_BATCHES)
+        try:
+            async with asyncio.TaskGroup() as stages:
+                stages.create_task(self._read(read))
+                stages.create_task(self._embed(read, ready))
+                stages.create_task(self._write(ready))
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+
+    async def _read(self, out: asyncio.Queue[_Batch | None]) -> None:
+        reader = Reader(self._source)
+        for wanted in batches(self._spool.changes(self._source.name)):
+            documents = await asyncio.gather(*(reader.read(document, entry) for document, entry, _ in wanted))
+            kept = [document for document in documents if not document.gone]
+            await out.put(_Batch(kept, {document: targets for document, _, targets in wanted}))
+        await out.put(None)
+
+    async def _embed(self, into: asyncio.Queue[_Batch | None], out: asyncio.Queue[_Batch | None]) -> None:
+        async for batch in _each(into):
+            await self._prepare(batch)
+            await out.put(batch)
+        await out.put(None)
+
+    async def _prepare(self, batch: _Batch) -> None:
+        await asyncio.gather(*(asyncio.to_thread(self._plan_batch, target, batch) for target in self._targets.values()))
+        texts: dict[str, set[str]] = {}
+        for name, plans in batch.plans.items():
+            texts.setdefault(self._targets[name].content, set()).update(text for plan in plans for text in plan.texts.values())
+        models = {target.content: target for target in self._targets.values()}
+        answers = await asyncio.gather(*(models[content].embedder.embed(wanted) for content, wanted in texts.items()))
+        found = dict(zip(texts, answers, strict=True))
+        for name, plans in batch.plans.items():
+            self._settle(batch, name, plans, found[self._targets[name].content])
+
+    def _plan_batch(self, target: Target, batch: _Batch) -> None:
+        """What each document takes in one index. Blocks."""
+        now = self._clock()
+        mine = [document for document in batch.documents if target.name in batch.wanted[document.id]]
+        ledger = self._spool.ledger_of(target.name, [document.id for document in mine])
+        known = {document.id: ledger.get(document.id) for document in mine}
+        plans = [planning.failed(target, document, known[document.id], now) for document in mine if document.parsed is None]
+        read = [document for document in mine if document.parsed is not None]
+        for document in read:
+            if (row := known[document.id]) is not None and planning.is_only_renewed(target, document, row):
+                plans.append(Plan(planning.renewed(row, document, now)))
+        changed = [document for document in read if not planning.is_only_renewed(target, document, known[document.id])]
+        passages = {document.id: target.chunker.passages(document.id, document.parsed) for document in changed if document.parsed}
+        batch.plans[target.name] = plans + planning.plans(target, changed, passages, ledger, now)
+
+    def _settle(self, batch: _Batch, name: str, plans: list[Plan], answers: Mapping[str, Vector | Refused]) -> None:
+        """A document with a text the model refuses fails as a whole; the others go on."""
+        refused = {text: answer for text, answer in answers.items() if isinstance(answer, Refused)}
+        batch.vectors[name] = {text: answer for text, answer in answers.items() if not isinstance(answer, Refused)}
+        if not refused:
+            return
+        documents = {document.id: document for document in batch.documents}
+        for position, plan in enumerate(plans):
+            reason = next((refused[text] for text in plan.texts.values() if text in refused), None)
+            if reason is not None:
+                before = self._spool.ledger_of(name, [plan.after.document]).get(plan.after.document)
+                document = documents[plan.after.document]
+                unreadable = Document(document.id, document.entry, document.content_hash, reason=reason)
+                plans[position] = planning.failed(self._targets[name], unreadable, before, self._clock())
+
+    async def _write(self, into: asyncio.Queue[_Batch | None]) -> None:
+        async for batch in _each(into):
+            await asyncio.gather(*(self._write_one(name, batch) for name in batch.plans))
+
+    async def _write_one(self, name: str, batch: _Batch) -> None:
+        target = self._targets[name]
+        if batch.plans[name]:
+            await asyncio.to_thread(write, target, batch.plans[name], batch.vectors[name], self._spool)
+            self._dirty.add(name)
+            target.on_progress()
+            if self._clock() - self._flushed[name] >= FLUSH_SECONDS:
+                await self._flush(name)
+
+    async def _flush(self, name: str) -> None:
+        self._dirty.discard(name)
+        await asyncio.to_thread(self._targets[name].store.flush)
+        self._flushed[name] = self._clock()
+
+    async def _read_again(self) -> set[str]:
+        """Flush, then look for everything written in this pass: acknowledged writes have been lost by servers. Plans what is missing."""
+        lost: set[str] = set()
+        self._spool.clear_plan()
+        for name in sorted(self._dirty):
+            await self._flush(name)
+            missing = await asyncio.to_thread(self._missing, name)
+            self._spool.clear_written(name)
+            # Settled rows would be taken for documents whose bytes did not change.
+            rows = self._spool.ledger_of(name, sorted(missing))
+            self._spool.put_ledger(name, [replace(row, state=STATE_WRITING) for row in rows.values()])
+            self._spool.plan_again(name, missing)
+            lost |= missing
+        return lost
+
+    def _missing(self, name: str) -> set[str]:
+        store = self._targets[name].store
+        missing: set[str] = set()
+        for page in self._spool.written(name):
+            present = store.present([key for key, _ in page])
+            missing |= {document for key, document in page if key not in present}
+        return missing
+
+
+async def load_ledger(target: Target, spool: Spool) -> None:
+    """Read an index's ledger into the spool. Raises `IncompleteReadError` when it cannot be read whole."""
+    for attempt in range(1, _LEDGER_READS + 1):
+        try:
+            return await asyncio.to_thread(_load_ledger, target, spool)
+        except IncompleteReadError:
+            if attempt == _LEDGER_READS:
+                raise
+    return None
+
+
+def _load_ledger(target: Target, spool: Spool) -> None:
+    spool.clear_ledger(target.name)
+    for page in target.store.scan_ledger(target.low, target.high):
+        spool.put_ledger(target.name, page)
+
+
+def batches(changes: Iterable[tuple[str, Entry, frozenset[str]]]) -> Iterator[Wanted]:
+    """Changes in groups that are read, embedded and written together."""
+    batch: Wanted = []
+    size = 0
+    for change in changes:
+        if batch and (len(batch) >= BATCH_DOCUMENTS or size + max(change[1].size, 0) > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(change)
+        size += max(change[1].size, 0)
+    if batch:
+        yield batch
+
+
+async def _each(queue: asyncio.Queue[_Batch | None]) -> AsyncIterator[_Batch]:
+    while (batch := await queue.get()) is not None:
+        yield batch
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The reason the stages ended. Our own kinds say most; a cancelled stage says nothing."""
+    leaves = list(_leaves(group))
+    return next((leaf for leaf in leaves if isinstance(leaf, IndexerError | MilvusError)), leaves[0])
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

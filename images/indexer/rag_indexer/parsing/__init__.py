@@ -1,0 +1,1 @@
+"""From bytes to text: `documents.parse` chooses by the path's suffix."""

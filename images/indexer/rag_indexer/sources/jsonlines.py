@@ -1,0 +1,49 @@
+"""A JSON Lines file is many documents: `<path>#<id>`, one a line. A line's version is the hash of its bytes.
+
+So a file that grew by one line makes one new document, and the others are not even parsed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from rag_indexer.sources.port import Entry
+
+SUFFIXES = (".jsonl", ".ndjson")
+MAX_ID = 512
+
+
+def is_container(path: str) -> bool:
+    """Whether a file holds many documents."""
+    return path.lower().endswith(SUFFIXES)
+
+
+def documents(file: Entry, content: bytes) -> Iterator[Entry]:
+    """The documents of a file. A line that cannot be one is an entry with a `problem`, so that it is seen and counted."""
+    seen: set[str] = set()
+    start = 0
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if stripped := line.strip():
+            identifier, problem = _identifier(stripped, number, seen)
+            version = hashlib.sha256(stripped).hexdigest()[:32]
+            entry = file.inside(f"{file.path}#{identifier}", version, start, len(line))
+            yield entry if not problem else Entry(entry.path, version, file.uri, len(line), start, len(line), problem)
+        start += len(line) + 1
+
+
+def _identifier(line: bytes, number: int, seen: set[str]) -> tuple[str, str]:
+    try:
+        record: Any = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return f"line-{number}", f"line {number} is not JSON: {error}"
+    identifier = record.get("id") if isinstance(record, dict) else None
+    if not isinstance(identifier, str | int) or isinstance(identifier, bool) or not 0 < len(str(identifier)) <= MAX_ID:
+        return f"line-{number}", f"line {number} has no id of 1 to {MAX_ID} characters"
+    if str(identifier) in seen:
+        return f"{identifier}@line-{number}", f"line {number}: the id {identifier} is used twice in this file"
+    seen.add(str(identifier))
+    return str(identifier), ""

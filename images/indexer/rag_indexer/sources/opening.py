@@ -1,0 +1,54 @@
+"""Opening a source of the API as a `Source`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from rag_indexer.errors import PermanentError
+from rag_indexer.sources.configmap import ConfigMapSource, Get
+from rag_indexer.sources.directory import DirectorySource
+from rag_indexer.sources.git import Connect, GitSource
+from rag_indexer.sources.port import Source
+from rag_indexer.sources.s3 import S3Source
+from rag_runtime.contracts.index import Named, SourceSpec
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where this process finds what sources refer to. Without `config_map` (run alone) ConfigMaps are directories below `sources`."""
+
+    sources: Path
+    credentials: Path
+    work: Path
+    config_map: Get | None = None
+    git_connect: Connect | None = None
+
+    def secret(self, reference: Named | None) -> dict[str, str]:
+        """The keys of a mounted Secret; empty without a reference."""
+        if reference is None:
+            return {}
+        directory = self.credentials / reference.name
+        if not directory.is_dir():
+            raise PermanentError(f"Secret {reference.name} is not mounted at {directory}")
+        return {name: (directory / name).read_text() for name in os.listdir(directory) if not name.startswith(".")}
+
+
+def open_source(spec: SourceSpec, around: Surroundings, *, max_bytes: int) -> Source:
+    """The source. Raises `PermanentError` when the spec cannot be used here."""
+    if spec.s3 is not None:
+        secret = {key: value.strip() for key, value in around.secret(spec.s3.credentials_secret_ref).items()}
+        if secret and not {"accessKeyId", "secretAccessKey"} <= set(secret):
+            raise PermanentError(f"source {spec.name}: its Secret lacks accessKeyId or secretAccessKey")
+        return S3Source(spec.name, spec.s3, secret, max_bytes=max_bytes)
+    if spec.pvc is not None:
+        return DirectorySource(spec.name, around.sources / spec.name / spec.pvc.path, max_bytes=max_bytes)
+    if spec.git is not None:
+        secret = around.secret(spec.git.credentials_secret_ref)
+        return GitSource(spec.name, spec.git, secret, around.work, max_bytes=max_bytes, connect=around.git_connect)
+    if spec.config_map is not None and around.config_map is not None:
+        return ConfigMapSource(spec.name, spec.config_map.name, around.config_map, max_bytes=max_bytes)
+    if spec.config_map is not None:
+        return DirectorySource(spec.name, around.sources / spec.name, max_bytes=max_bytes)
+    raise PermanentError(f"source {spec.name}: none of s3, pvc, git and configMap is set")

@@ -1,0 +1,94 @@
+"""Objects below a prefix of an S3 bucket, by obstore. An object's version is its ETag."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+from obstore import get_async
+from obstore import list as list_objects
+from obstore.exceptions import BaseError, NotFoundError
+from obstore.store import S3Store
+
+from rag_indexer.errors import DocumentError, SourceError
+from rag_indexer.sources.port import Entry, GoneError, checked_size
+from rag_runtime.contracts.index import S3Source as Location
+
+_PAGE = 1_000
+# A listing that hangs must end as a failure: no page takes this long.
+PAGE_SECONDS = 60.0
+
+
+class S3Source:
+    """A `Source` over a bucket. `secret` has accessKeyId and secretAccessKey, or is empty for anonymous access."""
+
+    def __init__(self, name: str, location: Location, secret: dict[str, str], *, max_bytes: int) -> None:
+        self.name = name
+        self._location = location
+        self._max_bytes = max_bytes
+        self._store = open_store(location, secret)
+
+    async def entries(self) -> AsyncIterator[Entry]:
+        """Every object whose key starts with the prefix."""
+        prefix = self._location.prefix
+        # The library lists by whole path segments; the rest of the prefix is compared here.
+        segments = prefix.rpartition("/")[0]
+        try:
+            pages = aiter(list_objects(self._store, prefix=segments or None, chunk_size=_PAGE))
+            while (page := await asyncio.wait_for(anext(pages, None), PAGE_SECONDS)) is not None:
+                for found in page:
+                    if found["path"].startswith(prefix):
+                        yield self._entry(found)
+        except (BaseError, OSError, TimeoutError) as error:
+            raise SourceError(f"source {self.name}: failed to list bucket {self._location.bucket}: {_sentence(error)}") from error
+
+    def _entry(self, found: Any) -> Entry:
+        key = found["path"]
+        version = found.get("e_tag") or f"{found['last_modified'].isoformat()}-{found['size']}"
+        path = key[len(self._location.prefix) :].lstrip("/") or key.rpartition("/")[2]
+        return Entry(path, version, f"s3://{self._location.bucket}/{key}", found["size"])
+
+    async def read(self, entry: Entry) -> bytes:
+        """The object's content."""
+        checked_size(entry.size if entry.start < 0 else 0, self._max_bytes)
+        try:
+            answer = await get_async(self._store, self._key(entry))
+            checked_size(answer.meta["size"], self._max_bytes)
+            return bytes(await answer.bytes_async())
+        except (NotFoundError, FileNotFoundError) as error:
+            raise GoneError("it is gone since it was listed") from error
+        except (BaseError, OSError) as error:
+            raise DocumentError(f"failed to read: {_sentence(error)}") from error
+
+    def _key(self, entry: Entry) -> str:
+        return entry.uri.removeprefix(f"s3://{self._location.bucket}/")
+
+    async def close(self) -> None:
+        """The store keeps no connection that must be closed."""
+
+
+def open_store(location: Location, secret: dict[str, str]) -> S3Store:
+    """A bucket as a store. Requests are repeated for a short while; a listing that still fails, fails."""
+    options: dict[str, Any] = {"region": location.region or "us-east-1"}
+    if location.endpoint:
+        options |= {"endpoint": location.endpoint, "virtual_hosted_style_request": False}
+    if secret:
+        options |= {"access_key_id": secret["accessKeyId"], "secret_access_key": secret["secretAccessKey"]}
+    return S3Store(
+        location.bucket,
+        **options,
+        skip_signature=not secret,
+        client_options={
+            "allow_http": (location.endpoint or "").startswith("http://"),
+            "timeout": timedelta(seconds=60),
+            "connect_timeout": timedelta(seconds=10),
+        },
+        retry_config={"max_retries": 4, "retry_timeout": timedelta(seconds=30)},
+    )
+
+
+def _sentence(error: BaseException) -> str:
+    """The first line: what follows it is the library's own debugging output."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
