@@ -1,0 +1,1 @@
+"""The level-based controller: a queue of pipelines, and the one pass that brings each to its spec."""

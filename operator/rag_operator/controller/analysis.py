@@ -1,0 +1,79 @@
+"""Live traffic of two revisions over the present step, from the gateways' counters.
+
+Counters only grow, so a step's counts are differences from what the pods said when the step was first looked at. That baseline is kept
+in memory: after a restart it begins anew, which makes a step longer and never shorter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping
+from typing import Final
+
+from rag_operator.controller.scrape import GatewayReading, Labels, Samples
+from rag_operator.model.observed import AnalysisReading, TrafficCounts
+from rag_runtime.contracts import metrics
+
+_REMEMBERED: Final = 1_000
+Totals = dict[tuple[str, Labels], float]
+
+
+class Baselines:
+    """What each gateway pod had counted when a step began."""
+
+    def __init__(self) -> None:
+        self._by_step: OrderedDict[Hashable, dict[str, Samples]] = OrderedDict()
+
+    def read(self, step: Hashable, reading: GatewayReading, stable: str, candidate: str) -> AnalysisReading | None:
+        """Counts since the step was first looked at; `None` when a ready pod could not be asked."""
+        if any(pod.ready and not pod.reachable for pod in reading.pods) or not reading.samples:
+            return None
+        before = self._by_step.setdefault(step, {name: dict(samples) for name, samples in reading.samples.items()})
+        while len(self._by_step) > _REMEMBERED:
+            self._by_step.popitem(last=False)
+        totals: Totals = {}
+        for pod, samples in reading.samples.items():
+            # A pod that is new, or began to count anew, has no baseline.
+            for sample, value in _since(samples, before.setdefault(pod, {})).items():
+                totals[sample] = totals.get(sample, 0.0) + value
+        return AnalysisReading(_counts(totals, stable), _counts(totals, candidate))
+
+
+def _since(now: Samples, before: Mapping[tuple[str, Labels], float]) -> Totals:
+    return {sample: value - before.get(sample, 0.0) if value >= before.get(sample, 0.0) else value for sample, value in now.items()}
+
+
+def _counts(totals: Totals, revision: str) -> TrafficCounts:
+    own = {(name, labels): value for (name, labels), value in totals.items() if ("revision", revision) in labels}
+    return TrafficCounts(
+        requests=_sum(own, metrics.GATEWAY_REQUESTS),
+        errors=_sum(own, metrics.GATEWAY_REQUESTS, ("outcome", "error")),
+        degraded=_sum(own, metrics.GATEWAY_REQUESTS, ("outcome", "degraded")),
+        empty=_sum(own, metrics.GATEWAY_EMPTY_RETRIEVALS),
+        retrieval_p95=_quantile(own, metrics.GATEWAY_RETRIEVAL_SECONDS, 0.95),
+        first_token_p95=_quantile(own, metrics.GATEWAY_FIRST_TOKEN_SECONDS, 0.95),
+    )
+
+
+def _sum(own: Totals, name: str, label: tuple[str, str] | None = None) -> int:
+    return int(sum(value for (found, labels), value in own.items() if found == name and (label is None or label in labels)))
+
+
+def _quantile(own: Totals, name: str, share: float) -> float | None:
+    """A quantile of a histogram by linear interpolation within its bucket, as Prometheus computes it; `None` without observations."""
+    buckets: dict[float, float] = {}
+    for (found, labels), value in own.items():
+        limit = dict(labels).get("le")
+        if found == f"{name}_bucket" and limit is not None:
+            buckets[float(limit)] = buckets.get(float(limit), 0.0) + value
+    total = buckets.get(math.inf, 0.0)
+    if not total:
+        return None
+    below, lower = 0.0, 0.0
+    for bound in sorted(buckets):
+        if buckets[bound] >= share * total:
+            inside = (share * total - below) / max(buckets[bound] - below, 1e-9)
+            return lower if math.isinf(bound) else lower + (bound - lower) * inside
+        below, lower = buckets[bound], bound
+    return lower

@@ -1,0 +1,142 @@
+"""From what was seen to the values that the planner, the builders and the status take. No I/O."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from rag_operator import names
+from rag_operator.api.v1alpha1.index_status import EvaluationResult, RAGIndexStatus
+from rag_operator.controller import analysis, components
+from rag_operator.controller.components import Children, index_status
+from rag_operator.controller.observe import Seen
+from rag_operator.desired import jobs, revision_record
+from rag_operator.desired.context import Owner
+from rag_operator.kube.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, INDEXES, JOBS
+from rag_operator.model.observed import AnalysisReading, EvaluationReading, MetricReading, Observed, TableState
+from rag_operator.model.plan import EvaluationIntent
+from rag_operator.model.revision import Revision
+from rag_runtime.contracts.routing import TABLE_KEY, RoutingTable
+
+log = logging.getLogger(__name__)
+
+
+def owner(seen: Seen) -> Owner:
+    """The pipeline as its children know it."""
+    return Owner(seen.key.name, seen.key.namespace, seen.uid)
+
+
+def records(children: Children) -> dict[str, Revision]:
+    """Recorded revisions by name. One that cannot be read counts as lost, and is said."""
+    found = {}
+    for (kind, name), child in children.items():
+        if kind != CONTROLLER_REVISIONS.kind or child.deleting:
+            continue
+        try:
+            revision = revision_record.revision({"metadata": {"name": name, "annotations": child.annotations}, **child.body()})
+        except revision_record.UnreadableRecordError as error:
+            log.warning("%s", error)
+            continue
+        found[revision.name] = revision
+    return found
+
+
+def stored_table(seen: Seen) -> tuple[TableState, RoutingTable] | None:
+    """The routing table as it is stored, or `None` when there is none that can be read."""
+    child = seen.children.get((CONFIG_MAPS.kind, names.routing_table(seen.key.name)))
+    text = (child.body().get("data") or {}).get(TABLE_KEY) if child is not None else None
+    if child is None or text is None:
+        return None
+    try:
+        table = RoutingTable.from_json(text)
+    except ValidationError:
+        return None
+    weights = {route.revision: route.weight for route in table.routes}
+    return TableState(table.epoch, weights, table.salt, str(child.version)), table
+
+
+def observed(seen: Seen, revisions: Mapping[str, Revision], wanted: Revision | None, baselines: analysis.Baselines) -> Observed:
+    """Everything the planner decides by, beside spec and record."""
+    stable = revisions.get(seen.record.stable or "")
+    known = [*revisions.values(), *([wanted] if wanted is not None and wanted.name not in revisions else [])]
+    table = stored_table(seen)
+    indexes = {revision.index.name for revision in revisions.values()}
+    reading = seen.gateways
+    return Observed(
+        components=components.states(known, seen.children, seen.slow, stable),
+        revisions=dict(revisions),
+        table=table[0] if table is not None else None,
+        gateways=reading.pods if reading is not None else (),
+        gateways_known=reading is not None,
+        evaluation=evaluation(seen, revisions),
+        analysis=_analysis(seen, baselines),
+        verbs=seen.verbs,
+        adopted_indexes=tuple(sorted(name for kind, name in seen.children if kind == INDEXES.kind and name not in indexes)),
+    )
+
+
+def index_statuses(children: Children) -> dict[str, RAGIndexStatus]:
+    """What indexers reported, by index."""
+    found = {name: index_status(name, children) for kind, name in children if kind == INDEXES.kind}
+    return {name: status for name, status in found.items() if status is not None}
+
+
+def evaluation(seen: Seen, revisions: Mapping[str, Revision]) -> EvaluationReading | None:
+    """How the evaluation that the record asks for stands; `None` when it was not begun."""
+    record = seen.record
+    candidate = revisions.get(record.rollout.candidate) if record.rollout is not None else None
+    if candidate is None or record.rollout is None or record.stable is None:
+        return None
+    intent = EvaluationIntent(record.stable, candidate.name, record.rollout.evaluation_attempt)
+    name = jobs.evaluation_job_name(seen.key.name, intent)
+    result = _result(name, candidate, seen.children)
+    job = seen.children.get((JOBS.kind, name))
+    if result is None:
+        if job is None:
+            return None
+        failed = components.job_failed(name, seen.children)
+        return EvaluationReading(intent.stable, intent.candidate, intent.attempt, running=failed is None, error=failed or "")
+    return _reading(intent, result)
+
+
+def _result(name: str, candidate: Revision, children: Children) -> EvaluationResult | None:
+    status = index_status(candidate.index.name, children)
+    return next((found for found in status.evaluations if found.id == name), None) if status is not None else None
+
+
+def _reading(intent: EvaluationIntent, result: EvaluationResult) -> EvaluationReading:
+    numbers = (result.mean_stable, result.mean_candidate, result.difference, result.low, result.high)
+    known = [number for number in numbers if number is not None]
+    if len(known) < len(numbers):
+        return EvaluationReading(intent.stable, intent.candidate, intent.attempt, error=result.message or "the evaluation gave no numbers")
+    primary = MetricReading(
+        name=result.metric,
+        stable=known[0],
+        candidate=known[1],
+        difference=known[2],
+        low=known[3],
+        high=known[4],
+        questions=result.questions,
+        judged_stable=1.0 if result.judged_stable is None else result.judged_stable,
+        judged_candidate=1.0 if result.judged_candidate is None else result.judged_candidate,
+        errors_candidate=result.errors,
+    )
+    others = {metric.name: metric for metric in result.metrics}
+    exact = others.get("recallAgainstExact@10")
+    return EvaluationReading(
+        stable=intent.stable,
+        candidate=intent.candidate,
+        attempt=intent.attempt,
+        metrics=(primary,),
+        layout_recall=exact.candidate if exact is not None else None,
+    )
+
+
+def _analysis(seen: Seen, baselines: analysis.Baselines) -> AnalysisReading | None:
+    record = seen.record
+    if seen.gateways is None or record.rollout is None or record.stable is None:
+        return None
+    step = (seen.uid, record.rollout.candidate, record.rollout.weight_since)
+    return baselines.read(step, seen.gateways, record.stable, record.rollout.candidate)

@@ -1,0 +1,207 @@
+"""How each component stands, from what the mirror knows of its children."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from pydantic import ValidationError
+
+from rag_operator import names
+from rag_operator.api.v1alpha1.index_status import RAGIndexStatus
+from rag_operator.controller import pods
+from rag_operator.controller.pods import Trouble
+from rag_operator.kube.child import Child
+from rag_operator.kube.resources import DEPLOYMENTS, INDEXES, JOBS, PODS
+from rag_operator.model.observed import ComponentState
+from rag_operator.model.revision import Component, ComponentKind, Revision
+
+Children = Mapping[tuple[str, str], Child]
+
+
+def states(
+    revisions: Iterable[Revision], children: Children, slow: Iterable[Trouble] = (), stable: Revision | None = None
+) -> dict[str, ComponentState]:
+    """The state of every component, by name: of these revisions, and of those that stand without one.
+
+    `slow` is what Events said of pods that take long to start; indexes are compared with the listing of the stable one.
+    """
+    found = {state.name: state for state in _unrecorded(children)}
+    since = _listing_start(stable, children)
+    for revision in revisions:
+        for component in revision.components():
+            state = _index(component.name, children, since) if component.kind == "index" else _server(component, revision, children)
+            found[component.name] = _explained(state, troubles_of(component.name, children, slow))
+    return found
+
+
+def troubles_of(component: str, children: Children, slow: Iterable[Trouble] = ()) -> Iterator[Trouble]:
+    """Everything that is said about the pods of a component, and about its workloads."""
+    own = [child for child in children.values() if child.component == component]
+    running = {child.name for child in own if child.kind == PODS.kind and not child.deleting}
+    for child in own:
+        if child.kind == PODS.kind and not child.deleting and not pods.ready(child):
+            yield from pods.of_pod(child)
+        elif child.kind != PODS.kind:
+            yield from pods.of_workload(child)
+    yield from (trouble for trouble in slow if trouble.pod in running)
+
+
+def index_status(name: str, children: Children) -> RAGIndexStatus | None:
+    """What indexers reported of an index; `None` when there is none, or it cannot be read."""
+    child = children.get((INDEXES.kind, name))
+    if child is None:
+        return None
+    try:
+        return RAGIndexStatus.model_validate(child.status())
+    except ValidationError:
+        return None
+
+
+def runs_elsewhere(component: Component, revision: Revision) -> bool:
+    """Whether a component is an address, not pods of ours."""
+    if component.kind == "embedder":
+        return revision.spec.embedder.local is None
+    return component.kind == "generator" and (revision.spec.generator is None or revision.spec.generator.vllm is None)
+
+
+def _unrecorded(children: Children) -> Iterator[ComponentState]:
+    """Components that stand: whether a record names them is the planner's business."""
+    for (kind, name), child in children.items():
+        label = child.labels.get(names.LABEL_KIND)
+        if kind == INDEXES.kind:
+            yield _index(name, children, 0.0)
+        elif kind == DEPLOYMENTS.kind and label == names.KIND_EMBEDDER:
+            yield _deployed("embedder", child)
+        elif kind == DEPLOYMENTS.kind and label == names.KIND_GENERATOR:
+            yield _deployed("generator", child)
+
+
+def _server(component: Component, revision: Revision, children: Children) -> ComponentState:
+    if runs_elsewhere(component, revision):
+        return ComponentState(component.kind, component.name, exists=True, ready=True)
+    child = children.get((DEPLOYMENTS.kind, component.name))
+    if child is None:
+        return ComponentState(component.kind, component.name, reason="Missing", message="not made yet")
+    return _deployed(component.kind, child)
+
+
+def _deployed(kind: ComponentKind, child: Child) -> ComponentState:
+    ready = int(child.status().get("readyReplicas") or 0)
+    return ComponentState(
+        kind=kind,
+        name=child.name,
+        exists=True,
+        ready=ready > 0 and not child.deleting,
+        ready_replicas=ready,
+        desired_replicas=child.replicas or 0,
+        reason="" if ready else "Starting",
+        message="" if ready else f"no pod of {child.name} is ready",
+        progress=ready,
+    )
+
+
+def _index(name: str, children: Children, since: float) -> ComponentState:
+    child = children.get((INDEXES.kind, name))
+    if child is None:
+        return ComponentState("index", name, reason="Missing", message="not made yet")
+    status = index_status(name, children) or RAGIndexStatus()
+    built, caught = is_built(status), _caught_up(status, since)
+    failed, reason, message = _index_reason(status, built=built, caught_up=caught)
+    done = status.completed.mode if status.completed is not None else ""
+    return ComponentState(
+        kind="index",
+        name=name,
+        exists=True,
+        ready=caught and not reason and not child.deleting,
+        failed=failed,
+        reason=reason,
+        message=message,
+        progress=_progress(status),
+        built=built,
+        caught_up=caught,
+        failed_documents=failed_documents(status),
+        stopped=_stopped(name, status, children),
+        collecting=bool((child.body().get("spec") or {}).get("collecting")),
+        dropped=done == "Drop",
+    )
+
+
+def _stopped(name: str, status: RAGIndexStatus, children: Children) -> bool:
+    """Whether nobody writes into the index any more: the syncer let go of it, and no Job of it runs."""
+    let_go = status.acknowledged is not None and status.acknowledged.mode in ("Stop", "Drop")
+    return let_go and not any(child.status().get("active") for child in children.values() if _is_job_of(name, child))
+
+
+def _is_job_of(index: str, child: Child) -> bool:
+    return child.kind == JOBS.kind and (child.component == index or child.name.startswith(f"{index}-"))
+
+
+def is_built(status: RAGIndexStatus) -> bool:
+    """Whether the build or copy of an index ended."""
+    return status.build is not None and status.build.completion_time is not None
+
+
+def failed_documents(status: RAGIndexStatus) -> int:
+    """Documents that the index lacks because they could not be indexed."""
+    if status.sync is not None:
+        return status.sync.failed_count
+    return status.build.failed if status.build is not None else 0
+
+
+def job_failed(name: str, children: Children) -> str | None:
+    """Why the Job ended without success, or `None`."""
+    job = children.get((JOBS.kind, name))
+    for condition in job.status().get("conditions") or () if job else ():
+        if condition["type"] == "Failed" and condition["status"] == "True":
+            return str(condition.get("message") or condition.get("reason") or "failed")
+    return None
+
+
+def _index_reason(status: RAGIndexStatus, *, built: bool, caught_up: bool) -> tuple[bool, str, str]:
+    seen = status.observed
+    if seen is not None and seen.probes == "Different":
+        return True, "FingerprintMismatch", "the embedder's vectors differ from those in the index: its model or weights changed"
+    if not built:
+        build = status.build
+        # Numbers are in the RAGIndex: a message must not change with every document.
+        return False, "Building", build.message if build is not None and build.message else "documents are being indexed"
+    if not caught_up:
+        return False, "CatchingUp", "waits for a listing of the sources that began after the build"
+    if seen is None or not seen.loaded:
+        return False, "Loading", "the collection is not loaded yet"
+    if seen.pending_rows:
+        return False, "Indexing", "rows wait to be indexed by the store"
+    if seen.probes != "Equal":
+        return False, "Unverified", "the embedder was not yet compared with the index"
+    return False, "", ""
+
+
+def _progress(status: RAGIndexStatus) -> int:
+    build = status.build.documents + status.build.chunks if status.build is not None else 0
+    return build + (status.sync.chunks if status.sync is not None else 0) + int(is_built(status))
+
+
+def _caught_up(status: RAGIndexStatus, since: float) -> bool:
+    """Whether the index applied a listing that began after its build ended, and is no older than stable's (`since`)."""
+    listing = status.sync.listing if status.sync is not None else None
+    if listing is None or status.build is None or status.build.completion_time is None:
+        return False
+    return listing.start_time.seconds >= max(since, status.build.completion_time.seconds)
+
+
+def _listing_start(stable: Revision | None, children: Children) -> float:
+    status = index_status(stable.index.name, children) if stable is not None else None
+    listing = status.sync.listing if status is not None and status.sync is not None else None
+    if stable is None or listing is None:
+        return 0.0
+    # Both apply the same listings, one a moment after the other: a candidate that serves must not flap with every listing.
+    slack = 60.0 + 2 * max(source.sync_interval.seconds for source in stable.spec.sources)
+    return listing.start_time.seconds - slack
+
+
+def _explained(state: ComponentState, troubles: Iterable[Trouble]) -> ComponentState:
+    trouble = pods.worst(troubles) if not state.ready and state.reason != "FingerprintMismatch" else None
+    if trouble is None:
+        return state
+    return replace(state, reason=trouble.reason, message=trouble.message)

@@ -1,0 +1,185 @@
+"""The pure middle of a pass: validate, plan, build. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from rag_operator import names
+from rag_operator.api.v1alpha1.index_status import RAGIndexStatus
+from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
+from rag_operator.controller import analysis, assemble, indexes
+from rag_operator.controller.observe import Seen
+from rag_operator.desired import images, routing
+from rag_operator.desired.children import Wanted, children
+from rag_operator.desired.context import Manifest, Surroundings
+from rag_operator.kube.resources import INDEXES
+from rag_operator.model.observed import Observed
+from rag_operator.model.plan import Collect, Plan
+from rag_operator.model.revision import Revision
+from rag_operator.model.validated import ValidatedPipeline, Violation, validate
+from rag_operator.rollout.identity import resolve
+from rag_operator.rollout.planner import plan
+from rag_runtime.contracts.routing import RoutingTable
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A spec that can be used, or why it cannot."""
+
+    valid: ValidatedPipeline | None
+    violations: tuple[Violation, ...] = ()
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What this pass is about: the plan, and the revisions it is made of."""
+
+    plan: Plan
+    observed: Observed
+    newest: Revision  # gives what belongs to the whole pipeline
+    wanted: Revision | None
+    revisions: Mapping[str, Revision] = field(default_factory=dict)  # recorded, or to be recorded now
+    statuses: Mapping[str, RAGIndexStatus] = field(default_factory=dict)
+
+
+def judge(seen: Seen) -> Judged:
+    """Whether the spec and what it refers to can be used."""
+    if seen.spec is None:
+        return Judged(None, seen.violations)
+    found = validate(seen.spec, seen.references)
+    return Judged(found) if isinstance(found, ValidatedPipeline) else Judged(None, tuple(found))
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a decision takes beside the observation. `suffix` is random: the end of a new collection's name."""
+
+    templates: Mapping[str, str]  # of images
+    baselines: analysis.Baselines
+    suffix: str
+    now: float
+
+
+def decide(seen: Seen, judged: Judged, given: Given) -> Decided | None:
+    """What to do now; `None` when there is nothing that could be done: the spec is wrong and nothing was ever recorded."""
+    recorded = assemble.records(seen.children)
+    wanted = _wanted(seen, judged.valid, given, recorded) if judged.valid is not None else None
+    newest = wanted or recorded.get(seen.record.stable or "")
+    if newest is None:
+        return None
+    observed = assemble.observed(seen, recorded, wanted, given.baselines)
+    spec = seen.spec or newest.spec
+    planned = plan(spec, wanted, observed, seen.record, given.now)
+    revisions = dict(recorded)
+    if wanted is not None and (wanted.name in revisions or any(keep.revision == wanted.name for keep in planned.keep)):
+        revisions[wanted.name] = wanted
+    return Decided(planned, replace(observed, revisions=revisions), newest, wanted, revisions, assemble.index_statuses(seen.children))
+
+
+def build(seen: Seen, decided: Decided, surroundings: Surroundings, now: float) -> list[Manifest]:
+    """Every child manifest, in apply order."""
+    ready = {name: state.ready for name, state in decided.observed.components.items() if state.kind == "index"}
+    table = decided.plan.table
+    stored = decided.observed.table
+    weights = table.weights if table is not None else stored.weights if stored is not None else {}
+    wanted = Wanted(
+        newest=decided.newest,
+        keep=decided.plan.keep,
+        revisions=decided.revisions,
+        weights=weights,
+        indexes=indexes.intents(decided.plan, decided.revisions, seen.children, statuses=decided.statuses, ready=ready, now=now),
+        evaluation=decided.plan.evaluation,
+    )
+    return children(assemble.owner(seen), wanted, surroundings)
+
+
+def table(seen: Seen, decided: Decided) -> RoutingTable | None:
+    """The routing table to write now, or `None` when the stored one says what it should."""
+    stored = assemble.stored_table(seen)
+    intent = decided.plan.table
+    if intent is None and stored is None:
+        return None
+    weights = intent.weights if intent is not None else stored[0].weights if stored is not None else {}
+    salt = intent.salt if intent is not None else stored[0].salt if stored is not None else ""
+    answering = [
+        routing.Answering(decided.revisions[name], weight, _fingerprint(decided, name))
+        for name, weight in weights.items()
+        if name in decided.revisions
+    ]
+    if len(answering) < len(weights):
+        return None  # a record is lost: what gateways have is better than a table without it
+    epoch = _epoch(seen, decided)
+    fresh = routing.routing_table(assemble.owner(seen), answering, epoch=epoch + 1, salt=salt)
+    if stored is not None and stored[1].model_copy(update={"epoch": fresh.epoch}) == fresh:
+        return None
+    return fresh
+
+
+def _epoch(seen: Seen, decided: Decided) -> int:
+    stored = decided.observed.table
+    gateways = [pod.epoch_served or 0 for pod in decided.observed.gateways]
+    return max([seen.record.epoch, stored.epoch if stored is not None else 0, *gateways])
+
+
+def _fingerprint(decided: Decided, revision: str) -> str | None:
+    status = decided.statuses.get(decided.revisions[revision].index.name)
+    return status.observed.model_fingerprint if status is not None and status.observed is not None else None
+
+
+def _wanted(seen: Seen, valid: ValidatedPipeline, given: Given, recorded: Mapping[str, Revision]) -> Revision:
+    spec = valid.spec
+    before = recorded.get(seen.record.stable or "") or next(iter(recorded.values()), None)
+    wanted = resolve(
+        seen.key.name,
+        spec,
+        template=valid.template,
+        reindex=seen.record.reindex,
+        images=images.chosen(given.templates, spec, before),
+    )
+    known = recorded.get(wanted.name)
+    collection = known.collection if known is not None else _collection(seen, wanted, recorded, given.suffix)
+    return replace(wanted, collection=collection, parser=known.parser if known is not None else wanted.parser)
+
+
+def _collection(seen: Seen, wanted: Revision, recorded: Mapping[str, Revision], suffix: str) -> str:
+    """The name of the wanted index's collection: what another revision with the same index recorded, or a new one."""
+    for revision in recorded.values():
+        if revision.index.name == wanted.index.name:
+            return revision.collection
+    child = seen.children.get((INDEXES.kind, wanted.index.name))
+    if child is not None and not indexes.is_collecting(child):
+        # An index without a record: restored. It is adopted with the data it names.
+        return str(child.body()["spec"]["collection"])
+    return f"rag_{wanted.index.digest[: names.HASH_LENGTH]}_{suffix}"
+
+
+def spec_of(seen: Seen, decided: Decided | None) -> RAGPipelineSpec | None:
+    """The spec that the status speaks about: what is wanted, or what runs while that is wrong."""
+    return seen.spec or (decided.newest.spec if decided is not None else None)
+
+
+def undropped(seen: Seen) -> list[str]:
+    """Collections of indexes that are not dropped yet."""
+    statuses = assemble.index_statuses(seen.children)
+    found = []
+    for (kind, name), child in seen.children.items():
+        status = statuses.get(name)
+        dropped = status is not None and status.completed is not None and status.completed.mode == "Drop"
+        if kind == INDEXES.kind and not dropped:
+            found.append(str(child.body()["spec"]["collection"]))
+    return sorted(found)
+
+
+def dropping(seen: Seen, recorded: Mapping[str, Revision], surroundings: Surroundings, now: float) -> list[Manifest]:
+    """The manifests by which every index of a pipeline that is being deleted is dropped."""
+    indexed = sorted({revision.index.name for revision in recorded.values()})
+    steps = tuple(Collect(name, "index", "Drop", "the pipeline is deleted") for name in indexed)
+    newest = recorded.get(seen.record.stable or "") or next(iter(recorded.values()), None)
+    if newest is None:
+        return []
+    statuses = assemble.index_statuses(seen.children)
+    gone = Plan(seen.record, collect=steps)
+    found = indexes.intents(gone, recorded, seen.children, statuses=statuses, ready={}, now=now)
+    manifests = children(assemble.owner(seen), Wanted(newest=newest, revisions=recorded, indexes=found), surroundings)
+    return [manifest for manifest in manifests if manifest["kind"] in ("RAGIndex", "Job")]

@@ -1,0 +1,112 @@
+"""What each index of a pipeline is to do now. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from rag_operator.api.v1alpha1.index_status import RAGIndexStatus, Work
+from rag_operator.controller.components import Children, is_built
+from rag_operator.desired import jobs
+from rag_operator.desired.context import IndexIntent
+from rag_operator.desired.work import Collecting, Donor, next_work
+from rag_operator.kube.child import Child
+from rag_operator.kube.resources import INDEXES, JOBS
+from rag_operator.model.plan import Plan
+from rag_operator.model.revision import Revision
+from rag_operator.rollout.identity import declared_index
+
+# Seconds between a Job that failed for good and its next attempt: doubling, for what is wrong is mostly outside.
+_RETRY_FIRST = 5.0
+_RETRY_LIMIT = 300.0
+_IRREVOCABLE: tuple[Collecting, ...] = ("MarkCollecting", "Drop", "Delete")
+
+
+def intents(
+    plan: Plan,
+    revisions: Mapping[str, Revision],
+    children: Children,
+    *,
+    statuses: Mapping[str, RAGIndexStatus],
+    ready: Mapping[str, bool],
+    now: float,
+) -> dict[str, IndexIntent]:
+    """The intent of every index that a kept revision has, or that is being collected. `ready`: which indexes could be copied from."""
+    collected = {step.component: step.step for step in plan.collect if step.kind == "index"}
+    kept = {revisions[keep.revision].index.name for keep in plan.keep if keep.revision in revisions}
+    found = {}
+    for revision in revisions.values():
+        name = revision.index.name
+        child = children.get((INDEXES.kind, name))
+        if name in kept or (child is not None and name not in found):
+            step = collected.get(name) or _standing_step(child, kept=name in kept)
+            donors = _donors(name, revisions.values(), children, ready)
+            failed = child is not None and (retry_in(child, children, now) or 1.0) <= 0
+            intent = _intent(revision, child, statuses.get(name), step, donors, failed=failed)
+            found[name] = replace(intent, approved_deletions=plan.record.approved_deletions.get(name))
+    return found
+
+
+def present_work(child: Child | None) -> Work | None:
+    """The work that a RAGIndex asks for."""
+    raw = (child.body().get("spec") or {}).get("work") if child is not None else None
+    try:
+        return Work.model_validate(raw) if raw else None
+    except ValidationError:
+        return None
+
+
+def is_collecting(child: Child | None) -> bool:
+    """Whether the index is being removed, which cannot be taken back."""
+    return child is not None and bool((child.body().get("spec") or {}).get("collecting"))
+
+
+def _standing_step(child: Child | None, *, kept: bool) -> Collecting | None:
+    """What to keep saying of an index about which the plan says nothing: nobody wants it, or it is on its way out."""
+    work = present_work(child)
+    if is_collecting(child):
+        return "Drop" if work is not None and work.mode == "Drop" else "MarkCollecting"
+    return "StopWriters" if not kept and work is not None and work.mode == "Stop" else None
+
+
+def _intent(
+    revision: Revision,
+    child: Child | None,
+    status: RAGIndexStatus | None,
+    step: Collecting | None,
+    donors: Iterable[Donor],
+    *,
+    failed: bool,
+) -> IndexIntent:
+    identity = declared_index(revision.spec, str(revision.index.inputs.get("reindex", "")))
+    work = next_work(
+        identity,
+        present_work(child),
+        built=status is not None and is_built(status),
+        failed=failed,
+        collect=step,
+        donors=donors,
+    )
+    return IndexIntent(identity=identity, work=work, collecting=is_collecting(child) or step in _IRREVOCABLE)
+
+
+def _donors(name: str, revisions: Iterable[Revision], children: Children, ready: Mapping[str, bool]) -> Iterator[Donor]:
+    for revision in revisions:
+        other = revision.index.name
+        if other != name and ready.get(other) and not is_collecting(children.get((INDEXES.kind, other))):
+            yield Donor(other, revision.collection, declared_index(revision.spec, str(revision.index.inputs.get("reindex", ""))))
+
+
+def retry_in(child: Child, children: Children, now: float) -> float | None:
+    """Seconds until the work of an index whose Job failed is tried again; `None` while it did not fail."""
+    work = present_work(child)
+    name = jobs.work_job_name(child.name, work) if work is not None else None
+    job = children.get((JOBS.kind, name)) if name is not None else None
+    for condition in job.status().get("conditions") or () if job is not None else ():
+        if condition["type"] == "Failed" and condition["status"] == "True" and work is not None:
+            since = now - datetime.fromisoformat(condition["lastTransitionTime"]).timestamp()
+            return min(_RETRY_LIMIT, _RETRY_FIRST * 2.0 ** min(work.attempt, 16)) - since
+    return None

@@ -1,0 +1,174 @@
+"""One look at everything a pass decides by: the pipeline (read exactly), what it refers to, its children (from the mirror)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from rag_operator import errors, names
+from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
+from rag_operator.api.v1alpha1.status import RAGPipelineStatus
+from rag_operator.controller import pods
+from rag_operator.controller.components import Children
+from rag_operator.controller.mirror import Key, Mirror
+from rag_operator.controller.pods import Trouble
+from rag_operator.controller.scrape import GatewayReading, Scraper
+from rag_operator.controller.scrape import read as read_gateways
+from rag_operator.kube.child import Child, reduce
+from rag_operator.kube.client import Client, Object
+from rag_operator.kube.resources import CLAIMS, CONFIG_MAPS, EVENTS, MILVUS, PIPELINES, POD_MONITORS, PODS, Resource
+from rag_operator.model import codec
+from rag_operator.model.plan import Record
+from rag_operator.model.validated import References, Violation, needed, parse
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What the cluster offers beside the built-in kinds."""
+
+    pod_monitors: bool = False
+    milvus_operator: bool = False
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One pipeline at the beginning of a pass."""
+
+    key: Key
+    body: Object = field(repr=False)
+    spec: RAGPipelineSpec | None
+    violations: tuple[Violation, ...]
+    status: RAGPipelineStatus
+    record: Record
+    children: Children = field(repr=False)
+    references: References = field(default_factory=References, repr=False)
+    gateways: GatewayReading | None = None  # None: nobody had to ask
+    slow: tuple[Trouble, ...] = ()
+
+    @property
+    def uid(self) -> str:
+        """UID of the pipeline."""
+        return str(self.body["metadata"]["uid"])
+
+    @property
+    def generation(self) -> int:
+        """Generation of the spec."""
+        return int(self.body["metadata"]["generation"])
+
+    @property
+    def verbs(self) -> dict[str, str]:
+        """Verbs that people set."""
+        annotations = self.body["metadata"].get("annotations") or {}
+        return {name: annotations[name] for name in names.VERBS if name in annotations}
+
+    @property
+    def deleting(self) -> bool:
+        """Whether the pipeline is being deleted."""
+        return "deletionTimestamp" in self.body["metadata"]
+
+
+class Observer:
+    """Reads for passes."""
+
+    def __init__(self, client: Client, mirror: Mirror, scrape: Scraper) -> None:
+        self._client, self._mirror, self._scrape = client, mirror, scrape
+
+    async def look(self, key: Key, capabilities: Capabilities) -> Seen | None:
+        """The pipeline and all that belongs to it, or `None` when it does not exist."""
+        body = await self._client.get(PIPELINES, key.namespace, key.name)
+        if body is None:
+            return None
+        parsed = parse(body.get("spec") or {})
+        spec, violations = (None, tuple(parsed)) if isinstance(parsed, list) else (parsed, ())
+        status, record = _remembered(body)
+        children = own(self._mirror.children(key), body["metadata"]["uid"])
+        gateways = await self._gateways(key, body["metadata"]["uid"]) if _epochs_matter(record) else None
+        return Seen(
+            key=key,
+            body=body,
+            spec=spec,
+            violations=violations,
+            status=status,
+            record=record,
+            children=children,
+            references=await self._references(key, spec, capabilities) if spec is not None else References(),
+            gateways=gateways,
+            slow=tuple(await self._slow(key, children)),
+        )
+
+    async def capabilities(self) -> Capabilities:
+        """What the cluster offers now."""
+        monitors, milvus = await asyncio.gather(self._serves(POD_MONITORS), self._serves(MILVUS))
+        return Capabilities(monitors, milvus)
+
+    async def _serves(self, resource: Resource) -> bool:
+        try:
+            found = await self._client.read(f"/apis/{resource.api_version}")
+        except errors.NotFound:
+            return False
+        return any(one.get("name") == resource.plural for one in found.get("resources") or ())
+
+    async def _references(self, key: Key, spec: RAGPipelineSpec, capabilities: Capabilities) -> References:
+        wanted = needed(spec)
+        maps = sorted(wanted.config_maps)
+        claims = sorted(wanted.claims)
+        found = await asyncio.gather(
+            *(self._client.get(CONFIG_MAPS, key.namespace, name) for name in maps),
+            *(self._client.get(CLAIMS, key.namespace, name) for name in claims),
+        )
+        data = {name: dict(body.get("data") or {}) for name, body in zip(maps, found, strict=False) if body is not None}
+        bound = frozenset(name for name, body in zip(claims, found[len(maps) :], strict=True) if body is not None)
+        return References(config_maps=data, claims=bound, milvus_operator=capabilities.milvus_operator)
+
+    async def _gateways(self, key: Key, uid: str) -> GatewayReading | None:
+        """Every pod that the gateway's Deployment made, terminating ones too; `None` when the list could not be read."""
+        labels = ",".join(f"{label}={value}" for label, value in names.selector(key.name, names.KIND_GATEWAY).items())
+        try:
+            listed = await self._client.list(PODS, key.namespace, labels=labels)
+        except errors.ApiError:
+            return None
+        return await read_gateways((reduce(PODS, body) for body in listed if not _ended(body)), self._scrape)
+
+    async def _slow(self, key: Key, children: Children) -> Iterable[Trouble]:
+        """What Events say of pods that the kubelet cannot start: a Secret or a volume that is missing shows nowhere else."""
+        starting = [child for child in children.values() if child.kind == PODS.kind and not child.deleting and pods.is_starting(child)]
+        answers = await asyncio.gather(*(self._warnings(key, pod) for pod in starting[:10]))
+        return [trouble for answer in answers for trouble in answer]
+
+    async def _warnings(self, key: Key, pod: Child) -> list[Trouble]:
+        fields = f"involvedObject.uid={pod.uid},type=Warning"
+        try:
+            events = await self._client.list(EVENTS, key.namespace, fields=fields)
+        except errors.ApiError:
+            return []
+        return [Trouble(event.get("reason", ""), event.get("message", "")[:400], pod.name) for event in events[-3:]]
+
+
+def own(children: Mapping[tuple[str, str], Child], uid: str) -> dict[tuple[str, str], Child]:
+    """Children of this very pipeline: controlled by it, or by a workload of it, or by nobody after a restore."""
+    return {name: child for name, child in children.items() if child.owner in (uid, None) or child.kind == PODS.kind}
+
+
+def _remembered(body: Mapping[str, Any]) -> tuple[RAGPipelineStatus, Record]:
+    """What status says; what cannot be read counts as lost, which the planner is careful about."""
+    try:
+        status = RAGPipelineStatus.model_validate(body.get("status") or {})
+    except ValidationError:
+        return RAGPipelineStatus(), Record()
+    try:
+        return status, codec.loads(status.record)
+    except ValueError:
+        return status, Record()
+
+
+def _epochs_matter(record: Record) -> bool:
+    """Whether anything waits for gateways: a rollout, something to take away."""
+    return record.rollout is not None or bool(record.leaving) or record.retired is not None
+
+
+def _ended(pod: Mapping[str, Any]) -> bool:
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")

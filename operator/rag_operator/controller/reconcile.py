@@ -1,0 +1,82 @@
+"""The one pass. It reads like the six steps, begins from nothing but the cluster, and can be repeated from the top at any point."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rag_operator import errors
+from rag_operator.controller import analysis, decide, deletion, execute, failures
+from rag_operator.controller.decide import Decided, Given
+from rag_operator.controller.mirror import Key
+from rag_operator.controller.observe import Capabilities, Observer, Seen
+from rag_operator.controller.report import Reporter
+from rag_operator.controller.writer import Writer
+from rag_operator.desired.context import Surroundings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a pass ended. `again_after`: seconds; `error`: what to back off for."""
+
+    exists: bool
+    again_after: float | None = None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a pass works with. Time and chance are functions, so that tests decide them."""
+
+    observer: Observer
+    writer: Writer
+    reporter: Reporter
+    templates: dict[str, str]
+    clock: Callable[[], float]
+    suffix: Callable[[], str]
+    deletion_give_up: float
+
+
+class Reconciler:
+    """Brings one pipeline after another to its spec."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools, self._baselines = tools, analysis.Baselines()
+
+    async def reconcile(self, key: Key, capabilities: Capabilities, surroundings: Surroundings) -> Outcome:
+        """One pass over one pipeline."""
+        tools, now = self._tools, self._tools.clock()
+        seen = await tools.observer.look(key, capabilities)  # I/O
+        if seen is None:
+            return Outcome(exists=False)
+        if seen.deleting:
+            return Outcome(True, await deletion.dismantle(tools.writer, seen, surroundings, now=now, give_up=tools.deletion_give_up))  # I/O
+        judged = decide.judge(seen)  # pure
+        decided = decide.decide(seen, judged, Given(tools.templates, self._baselines, tools.suffix(), now))  # pure
+        error = await self._carry_out(seen, decided, surroundings, now)  # build: pure, apply: I/O
+        failure = failures.verdict(error).failure if error is not None else None
+        again = await tools.reporter.report(seen, judged, decided, failure, now)  # status: one write
+        return Outcome(True, again, error)
+
+    def forget(self, key: Key) -> None:
+        """The pipeline does not exist any more."""
+        self._tools.reporter.census.forget(key)
+
+    async def _carry_out(self, seen: Seen, decided: Decided | None, surroundings: Surroundings, now: float) -> Exception | None:
+        if decided is None or (seen.spec or decided.newest.spec).suspend:
+            return None
+        try:
+            await deletion.hold(self._tools.writer, seen, decided)
+            manifests = decide.build(seen, decided, surroundings, now)
+            await execute.execute(self._tools.writer, seen, decided, manifests)
+        except errors.LeadershipLost:
+            raise
+        except errors.ApiError as error:
+            return error
+        except Exception as error:
+            log.exception("a defect of the operator", extra={"pipeline": seen.key.name, "namespace": seen.key.namespace})
+            return error
+        return None

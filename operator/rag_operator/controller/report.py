@@ -1,0 +1,101 @@
+"""Telling people: one status write at the end of a pass, skipped when nothing changed, and Events of what did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rag_operator import metrics, names
+from rag_operator.controller import events, indexes, parts, pods
+from rag_operator.controller.decide import Decided, Judged
+from rag_operator.controller.observe import Seen
+from rag_operator.controller.writer import Writer
+from rag_operator.kube.client import Client
+from rag_operator.kube.resources import INDEXES, PIPELINES, PODS
+from rag_operator.model.observed import Observed
+from rag_operator.status.freshness import changes_in, oldest_listing
+from rag_operator.status.situation import Failure, Situation
+from rag_operator.status.summarize import summarize
+
+# Seconds between looks at pods that take long to start; what keeps them is told by Events, which are not watched.
+_STARTING = 2.0
+
+
+class Reporter:
+    """Writes status and Events, and counts pipelines."""
+
+    def __init__(self, client: Client, writer: Writer, *, look_again: float, upgrade: str) -> None:
+        self._client, self._writer = client, writer
+        self._look_again, self._upgrade = look_again, upgrade
+        self.census = metrics.Census()
+
+    async def report(self, seen: Seen, judged: Judged, decided: Decided | None, failure: Failure | None, now: float) -> float:
+        """Say how things stand. Returns the seconds after which to look again."""
+        situation = self._situation(seen, judged, decided, failure, now)
+        status = summarize(situation)
+        wire = status.to_wire()
+        conditions = {condition.type: condition.status for condition in status.conditions}
+        self.census.record(seen.key, status.phase or "Pending", conditions)
+        _publish_freshness(seen, situation)
+        if wire != (seen.body.get("status") or {}):
+            notes = [*(decided.plan.notes if decided is not None else ()), *events.transitions(seen.status, status)]
+            await events.post(self._client, seen, notes, now)
+            await self._write(seen, wire)
+        return min([self._look_again, *_looks(seen, situation, decided, now)])
+
+    async def _write(self, seen: Seen, status: Mapping[str, Any]) -> None:
+        meta = seen.body["metadata"]
+        manifest = {
+            "apiVersion": names.API_VERSION,
+            "kind": names.PIPELINE_KIND,
+            # The version that was read: a status made from an older view is never written over a newer one.
+            "metadata": {"name": meta["name"], "namespace": meta["namespace"], "resourceVersion": meta["resourceVersion"]},
+            "status": status,
+        }
+        await self._writer.write_status(PIPELINES, manifest)
+
+    def _situation(self, seen: Seen, judged: Judged, decided: Decided | None, failure: Failure | None, now: float) -> Situation:
+        spec = seen.spec or (decided.newest.spec if decided is not None else None)
+        return Situation(
+            generation=seen.generation,
+            before=seen.status,
+            record=decided.plan.record if decided is not None else seen.record,
+            now=now,
+            spec=spec,
+            violations=judged.violations,
+            wanted=decided.wanted.name if decided is not None and decided.wanted is not None else None,
+            plan=decided.plan if decided is not None else None,
+            observed=decided.observed if decided is not None else Observed(),
+            parts=parts.parts(seen.key.name, spec, seen.children, seen.slow) if spec is not None and decided is not None else {},
+            indexes=decided.statuses if decided is not None else {},
+            failure=failure,
+            endpoint=parts.endpoint(seen.key.namespace, seen.key.name, spec, seen.children) if spec is not None else None,
+            upgrade=self._upgrade if spec is not None and spec.runtime.version != self._upgrade else None,
+        )
+
+
+def _publish_freshness(seen: Seen, situation: Situation) -> None:
+    serving = situation.serving
+    listed = oldest_listing(situation.indexes.get(serving.index.name)) if serving is not None else None
+    if listed is not None:
+        metrics.LISTED.labels(seen.key.namespace, seen.key.name).set(listed)
+
+
+def _looks(seen: Seen, situation: Situation, decided: Decided | None, now: float) -> Iterator[float]:
+    """When something may have changed without an event."""
+    if decided is None:
+        return
+    if decided.plan.requeue_after is not None:
+        yield decided.plan.requeue_after
+    serving = situation.serving
+    if serving is not None and situation.spec is not None:
+        stale = changes_in(situation.spec.sources, situation.indexes.get(serving.index.name), now)
+        if stale is not None:
+            yield stale + 0.5
+    for child in seen.children.values():
+        if child.kind == PODS.kind and not child.deleting and pods.is_starting(child):
+            yield _STARTING
+        if child.kind == INDEXES.kind:
+            wait = indexes.retry_in(child, seen.children, now)
+            if wait is not None:
+                yield max(0.5, wait)

@@ -1,0 +1,136 @@
+"""Writes of a pass: every answer goes into the mirror, so that the next pass does not act on an older view than its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from rag_operator import errors, metrics, names
+from rag_operator.controller.components import Children
+from rag_operator.controller.mirror import Mirror
+from rag_operator.kube import apply, resources
+from rag_operator.kube.child import Child
+from rag_operator.kube.client import Client, Object
+from rag_operator.kube.resources import CONTROLLER_REVISIONS, PIPELINES, Resource
+
+log = logging.getLogger(__name__)
+
+# What may be removed when no manifest asks for it any more. Components leave by collection alone; claims and Secrets never.
+_PRUNED: Final = frozenset(
+    {
+        "HorizontalPodAutoscaler",
+        "Ingress",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "PodMonitor",
+        "Role",
+        "RoleBinding",
+        "Service",
+        "ServiceAccount",
+    }
+)
+_COMPONENTS: Final = frozenset({names.KIND_EMBEDDER, names.KIND_GENERATOR, names.KIND_INDEX})
+# Refusals of one object that say nothing about the others.
+_OWN_FAULT: Final = (errors.Invalid, errors.Forbidden, errors.NotFound)
+
+
+class Writer:
+    """Applies, creates and deletes children of one pipeline."""
+
+    def __init__(self, client: Client, mirror: Mirror) -> None:
+        self._client, self._mirror = client, mirror
+
+    async def bring(self, manifests: Iterable[Mapping[str, Any]], children: Children) -> None:
+        """Bring every manifest about, in order. A refused one does not hold back the others; the first refusal is raised at the end."""
+        refused: errors.ApiError | None = None
+        for manifest in manifests:
+            try:
+                await self.bring_one(manifest, children)
+            except _OWN_FAULT as error:
+                refused = refused or error
+        if refused is not None:
+            raise refused
+
+    async def bring_one(self, manifest: Mapping[str, Any], children: Children) -> None:
+        """Bring one manifest about, if it is not so already."""
+        stamped = apply.stamped(manifest)
+        child = children.get((manifest["kind"], manifest["metadata"]["name"]))
+        why = apply.difference(stamped, child)
+        if why is None:
+            return
+        log.info("applying", extra={"kind": manifest["kind"], "object": manifest["metadata"]["name"], "why": why})
+        self._learn(resources.of(manifest), await apply.bring(self._client, stamped, child))
+
+    async def bring_at(self, manifest: Mapping[str, Any], children: Children) -> None:
+        """Bring a manifest about, but only onto the version that was seen. Raises `Conflict` when it moved on."""
+        stamped = apply.stamped(manifest)
+        child = children.get((manifest["kind"], manifest["metadata"]["name"]))
+        why = apply.difference(stamped, child)
+        if why is None:
+            return
+        log.info("applying", extra={"kind": manifest["kind"], "object": manifest["metadata"]["name"], "why": why})
+        if child is None:
+            await self._make_first(stamped)
+            return
+        exact = {**stamped, "metadata": {**stamped["metadata"], "resourceVersion": str(child.version)}}
+        self._learn(resources.of(manifest), await self._client.apply(exact))
+
+    async def _make_first(self, stamped: Mapping[str, Any]) -> None:
+        resource, meta = resources.of(stamped), stamped["metadata"]
+        found = await self._client.get(resource, meta["namespace"], meta["name"])
+        if found is not None:
+            self._mirror.put(resource, found)
+            raise errors.Conflict(f"failed to make {meta['name']}: it exists, and was not seen yet", status=409)
+        self._learn(resource, await self._client.apply(stamped))
+
+    async def annotate(self, child: Child, annotations: Mapping[str, str]) -> None:
+        """Change annotations of a recorded revision, whose data cannot change."""
+        change = {"metadata": {"annotations": dict(annotations), "uid": child.uid}}
+        found = await self._client.patch(CONTROLLER_REVISIONS, child.namespace, child.name, change)
+        self._learn(CONTROLLER_REVISIONS, found)
+
+    async def delete(self, resource: Resource, child: Child, why: str) -> None:
+        """Delete exactly this child."""
+        log.info("deleting", extra={"kind": child.kind, "object": child.name, "why": why})
+        metrics.WRITES.labels(resource.kind).inc()
+        await self._client.delete(resource, child.namespace, child.name, uid=child.uid)
+
+    async def prune(self, manifests: Iterable[Mapping[str, Any]], children: Children, uid: str) -> None:
+        """Delete what this pipeline controls and no manifest asks for any more."""
+        wanted = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests}
+        for (kind, name), child in children.items():
+            if (kind, name) in wanted or child.owner != uid or child.deleting or not _prunable(child):
+                continue
+            await self.delete(_resource(kind), child, "no longer wanted")
+
+    async def remove(self, children: Children, uid: str, why: str, doomed: Callable[[Child], bool]) -> None:
+        """Delete the children of this pipeline for which `doomed` holds."""
+        for child in list(children.values()):
+            if child.owner == uid and not child.deleting and doomed(child):
+                await self.delete(_resource(child.kind), child, why)
+
+    async def write_status(self, resource: Resource, manifest: Mapping[str, Any]) -> Object:
+        """Apply a status."""
+        metrics.WRITES.labels(f"{resource.kind}/status").inc()
+        found = await self._client.apply(manifest, subresource="status")
+        self._mirror.put(resource, found)
+        return found
+
+    async def write_pipeline(self, key: tuple[str, str], change: Mapping[str, Any]) -> Object:
+        """Merge a change into the pipeline's own metadata."""
+        metrics.WRITES.labels(PIPELINES.kind).inc()
+        return await self._client.patch(PIPELINES, *key, change)
+
+    def _learn(self, resource: Resource, found: Object | None) -> None:
+        if found is not None:
+            metrics.WRITES.labels(resource.kind).inc()
+            self._mirror.put(resource, found)
+
+
+def _prunable(child: Child) -> bool:
+    return child.kind in _PRUNED and (child.labels.get(names.LABEL_KIND) not in _COMPONENTS or child.kind == "HorizontalPodAutoscaler")
+
+
+def _resource(kind: str) -> Resource:
+    return next(resource for resource in resources.CHILDREN if resource.kind == kind)

@@ -1,0 +1,69 @@
+"""The operator's own metrics, in base units by the Prometheus conventions."""
+
+from __future__ import annotations
+
+from collections import Counter as Count
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+RECONCILES = Counter("rag_operator_reconciles", "Passes over one pipeline, by how they ended.", ["result"], registry=REGISTRY)
+RECONCILE_SECONDS = Histogram(
+    "rag_operator_reconcile_seconds",
+    "How long a pass over one pipeline took.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+    registry=REGISTRY,
+)
+ERRORS = Counter("rag_operator_errors", "Passes that failed, by reason.", ["reason"], registry=REGISTRY)
+WRITES = Counter("rag_operator_writes", "Writes sent to the API server, by kind.", ["kind"], registry=REGISTRY)
+WATCH_EVENTS = Counter("rag_operator_watch_events", "Events that watches brought, by kind.", ["kind"], registry=REGISTRY)
+WATCH_MISSED = Counter("rag_operator_watch_missed", "Objects that a complete list had and a watch had lost.", ["kind"], registry=REGISTRY)
+QUEUE_DEPTH = Gauge("rag_operator_queue_depth", "Pipelines that are due now.", registry=REGISTRY)
+QUEUE_AGE = Gauge("rag_operator_queue_age_seconds", "How long the oldest due pipeline has waited.", registry=REGISTRY)
+LEADING = Gauge("rag_operator_leading", "Whether this replica leads.", registry=REGISTRY)
+PIPELINES = Gauge("rag_operator_pipelines", "Pipelines, by phase.", ["phase"], registry=REGISTRY)
+CONDITIONS = Gauge("rag_operator_pipeline_conditions", "Pipelines, by condition and its status.", ["type", "status"], registry=REGISTRY)
+LISTED = Gauge(
+    "rag_operator_index_listing_timestamp_seconds",
+    "When the oldest of the listings began that the serving index has applied: its freshness.",
+    ["namespace", "pipeline"],
+    registry=REGISTRY,
+)
+LET_GO = Counter(
+    "rag_operator_deletions_let_go",
+    "Pipelines whose external data were left behind, because the store could not be cleaned in time.",
+    registry=REGISTRY,
+)
+
+
+@dataclass
+class Census:
+    """Counts pipelines by phase and condition; a pipeline counts once, as it was last seen."""
+
+    _phases: dict[Hashable, str] = field(default_factory=dict)
+    _conditions: dict[Hashable, dict[str, str]] = field(default_factory=dict)
+
+    def record(self, key: Hashable, phase: str, conditions: Mapping[str, str]) -> None:
+        """The pipeline is in this phase and has these conditions (status by type)."""
+        if self._phases.get(key) == phase and self._conditions.get(key) == conditions:
+            return
+        self._phases[key], self._conditions[key] = phase, dict(conditions)
+        self._publish()
+
+    def forget(self, key: Hashable) -> None:
+        """The pipeline does not exist any more."""
+        if self._phases.pop(key, None) is not None:
+            self._conditions.pop(key, None)
+            self._publish()
+
+    def _publish(self) -> None:
+        PIPELINES.clear()
+        for phase, count in Count(self._phases.values()).items():
+            PIPELINES.labels(phase).set(count)
+        CONDITIONS.clear()
+        pairs = Count(pair for conditions in self._conditions.values() for pair in conditions.items())
+        for (kind, status), count in pairs.items():
+            CONDITIONS.labels(kind, status).set(count)

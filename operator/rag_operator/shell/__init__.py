@@ -1,0 +1,1 @@
+"""The process: watches by kopf (its only importer), leadership, workers, probes, metrics."""

@@ -1,0 +1,186 @@
+"""The process: wires the parts together, leads or waits, and ends in order.
+
+```
+watches (kopf) ─► mirror, queue          on every replica, so that a new leader starts warm
+lease ─► prime the mirror ─► workers     on the leader alone; losing the lease ends the process
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from rag_operator import errors, metrics, names
+from rag_operator.controller import scrape
+from rag_operator.controller.loop import Loop
+from rag_operator.controller.mirror import Key, Mirror
+from rag_operator.controller.observe import Observer
+from rag_operator.controller.queue import Backoff, Queue
+from rag_operator.controller.reconcile import Reconciler, Tools
+from rag_operator.controller.report import Reporter
+from rag_operator.controller.resync import Resync
+from rag_operator.controller.writer import Writer
+from rag_operator.kube import access
+from rag_operator.kube.client import Client, Fence, open_fence
+from rag_operator.kube.lease import Lease, Timing
+from rag_operator.settings import VERSION, Settings
+from rag_operator.shell import surroundings, watches
+from rag_operator.shell.probes import Probes
+
+log = logging.getLogger(__name__)
+
+_PRIME_AGAIN = 1.0
+
+
+class App:
+    """One replica of the operator."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._mirror = Mirror()
+        self._queue: Queue[Key] = Queue(Backoff(settings.backoff_first, settings.backoff_limit), time.monotonic)
+        self._resync: Resync | None = None
+        self._leading = False
+        self._primed = False
+
+    async def run(self) -> int:
+        """Run until told to stop (0), or until leadership is lost (1)."""
+        settings = self._settings
+        reach = await access.load(settings.kubeconfig)
+        async with AsyncExitStack() as stack:
+            lease = await self._lease(stack, reach)
+            client = await stack.enter_async_context(self._client(reach, lease.check if lease is not None else open_fence))
+            probes = Probes(settings.metrics_host, settings.metrics_port, healthy=self._wrong, ready=self._not_ready, refresh=self._measure)
+            await stack.enter_async_context(probes)
+            log.info("started", extra={"port": probes.port, "version": VERSION, "server": reach.server})
+            watching = asyncio.create_task(watches.watch(settings, reach, self._mirror, self._queue), name="watches")
+            working = asyncio.create_task(self._lead(lease, client), name="leader")
+            return await self._until_one_ends(watching, working, lease)
+
+    async def _until_one_ends(self, watching: asyncio.Task[None], working: asyncio.Task[None], lease: Lease | None) -> int:
+        """The watches end when the process is told to stop; the work ends only when leadership is lost."""
+        try:
+            await asyncio.wait({watching, working}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (working, watching):
+                task.cancel()
+            results = await asyncio.gather(working, watching, return_exceptions=True)
+            if lease is not None:
+                await lease.release()
+        for result in results:
+            if isinstance(result, Exception):
+                log.error("ended: %s", _causes(result))
+                return 1
+        return 0
+
+    async def _lead(self, lease: Lease | None, client: Client) -> None:
+        if lease is None:
+            await self._work(client)
+            return
+        await lease.acquire()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(lease.hold())
+            group.create_task(self._work(client))
+
+    async def _work(self, client: Client) -> None:
+        settings = self._settings
+        self._leading = True
+        self._resync = Resync(client, self._mirror, self._queue, settings.namespaces)
+        around = await _until_answered(surroundings.discover(client, settings))
+        while not self._primed:
+            try:
+                await self._resync.prime()
+                self._primed = True
+            except errors.ApiError as error:
+                log.warning("failed to list the cluster: %s", error)
+                await asyncio.sleep(_PRIME_AGAIN)
+        log.info("working", extra={"pipelines": len(self._mirror.pipelines)})
+        async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+            scraper = await self._scraper(stack)
+            observer = Observer(client, self._mirror, scraper)
+            loop = Loop(self._queue, self._mirror, self._reconciler(client, observer), observer, around)
+            group.create_task(self._resync.run(settings.resync))
+            group.create_task(loop.run(settings.workers))
+
+    def _reconciler(self, client: Client, observer: Observer) -> Reconciler:
+        settings = self._settings
+        writer = Writer(client, self._mirror)
+        tools = Tools(
+            observer=observer,
+            writer=writer,
+            reporter=Reporter(client, writer, look_again=settings.look_again, upgrade=VERSION),
+            templates=_templates(settings),
+            clock=time.time,
+            suffix=lambda: secrets.token_hex(4),
+            deletion_give_up=settings.deletion_give_up,
+        )
+        return Reconciler(tools)
+
+    async def _scraper(self, stack: AsyncExitStack) -> scrape.Scraper:
+        if self._settings.gateway_scrape == "off":
+            return scrape.unreachable
+        return await stack.enter_async_context(scrape.HttpScraper(self._settings.gateway_scrape_timeout))
+
+    async def _lease(self, stack: AsyncExitStack, reach: access.Access) -> Lease | None:
+        settings = self._settings
+        if not settings.leader_election:
+            return None
+        # Connections of its own: a renewal never waits behind other requests.
+        client = Client(reach, read_timeout=settings.retry_period, write_timeout=settings.retry_period, connections=2)
+        await stack.enter_async_context(client)
+        timing = Timing(settings.lease_duration, settings.renew_deadline, settings.retry_period)
+        return Lease(client, (settings.namespace, settings.lease_name), settings.identity, timing)
+
+    @asynccontextmanager
+    async def _client(self, reach: access.Access, fence: Fence) -> AsyncIterator[Client]:
+        settings = self._settings
+        limits = {"read_timeout": settings.read_timeout, "write_timeout": settings.write_timeout}
+        async with Client(reach, fence=fence, page_size=settings.page_size, connections=settings.connections, **limits) as client:
+            yield client
+
+    def _wrong(self) -> str | None:
+        """What does not move; a replica that only waits has nothing to move."""
+        if not self._leading or not self._primed:
+            return None
+        if self._queue.age > self._settings.stalled_after:
+            return f"the queue stands still for {self._queue.age:.0f} s"
+        stalled = self._resync.stalled if self._resync is not None else []
+        return f"watches bring nothing: {', '.join(stalled)}" if stalled else None
+
+    def _not_ready(self) -> str | None:
+        return "the cluster is not listed yet" if self._leading and not self._primed else None
+
+    def _measure(self) -> None:
+        metrics.QUEUE_DEPTH.set(self._queue.depth)
+        metrics.QUEUE_AGE.set(self._queue.age)
+        metrics.LEADING.set(int(self._leading))
+
+
+async def _until_answered(discovery: surroundings.Discovery) -> surroundings.Surroundings:
+    while True:
+        try:
+            return await discovery()
+        except errors.ApiError as error:
+            log.warning("failed to look around: %s", error)
+            await asyncio.sleep(_PRIME_AGAIN)
+
+
+def _templates(settings: Settings) -> dict[str, str]:
+    return {
+        names.KIND_EMBEDDER: settings.image_embedder,
+        names.KIND_GATEWAY: settings.image_gateway,
+        names.KIND_INDEXER: settings.image_indexer,
+        names.KIND_MILVUS: settings.image_milvus,
+        names.KIND_GENERATOR: settings.image_vllm,
+    }
+
+
+def _causes(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_causes(one) for one in error.exceptions)
+    return str(error) or type(error).__name__
