@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 from cluster import base_image
 from cluster.buildah import buildah, package_index
 from cluster.commands import ClusterError
+from cluster.image_import import import_image
 from cluster.node import Node
 from cluster.paths import REPOSITORY, cache_dir, exclusive
 from cluster.steps import say, step
@@ -101,10 +101,8 @@ def import_into(node: Node, image: Image) -> None:
     """Put a built image into containerd unless it has this content."""
     name = f"{PREFIX}/{image.name}"
     if image.content_reference() not in node.ctr("images", "ls", "-q").split():
-        with step(f"import image {image.name}"), tempfile.TemporaryDirectory(dir=cache_dir()) as directory:
-            archive = Path(directory) / "image.tar"
-            buildah("push", "--quiet", image.content_reference(), f"docker-archive:{archive}:{image.content_reference()}")
-            node.ctr("images", "import", archive)
+        with step(f"import image {image.name}"):
+            import_image(node, image.content_reference(), image.name)
             _remove_older(node, name, image.content_reference())
     node.ctr("images", "tag", "--force", image.content_reference(), image.reference())
 

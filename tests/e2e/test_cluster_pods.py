@@ -67,8 +67,9 @@ def test_an_image_volume_mounts_read_only(restricted: Namespace) -> None:
 def test_s3_answers_in_the_cluster_and_from_the_host(namespace: Namespace) -> None:
     namespace.apply(pod("client"))
     namespace.wait("pod/client", "condition=Ready")
-    put = "import urllib.request as u; u.urlopen(u.Request('http://s3.storage.svc:9000/{}', {}, method='PUT'))"
-    namespace.run_python("client", put.format(namespace.name, None))
-    namespace.run_python("client", put.format(f"{namespace.name}/key", "b'written in a pod'"))
+    url = f"http://s3.storage.svc:9000/{namespace.name}"
+    put = "import urllib.request as u; u.urlopen(u.Request('{}', {}, {{'x-amz-acl': 'public-read'}}, method='PUT'))"
+    namespace.run_python("client", put.format(url, None))
+    namespace.run_python("client", put.format(f"{url}/key", b"written in a pod"))
     with urlopen(f"http://{NODE_ADDRESS}:30900/{namespace.name}/key") as answer:
         assert answer.read() == b"written in a pod"
