@@ -34,6 +34,14 @@ class Model(BaseModel):
 
     RULES: ClassVar[tuple[Rule, ...]] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_as_kubernetes(cls, data: Any) -> Any:
+        # Null means absent and 2.0 is the integer 2: so the API server reads JSON, and so must we.
+        if not isinstance(data, dict):
+            return data
+        return {key: _integral(value) for key, value in data.items() if value is not None}
+
     @model_validator(mode="after")
     def _rules_hold(self) -> Self:
         for rule in self.RULES:
@@ -61,3 +69,7 @@ class Record(Model):
     """A part of what the operator or an indexer writes."""
 
     model_config = ConfigDict(extra="ignore", validate_by_name=True, validate_by_alias=True)
+
+
+def _integral(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -38,7 +38,7 @@ HttpUrl = Annotated[
     str,
     Field(min_length=8, max_length=2048),
     matches(
-        rf"https?://{_HOST}{_PORT}(/[^@?#\s]*)?",
+        rf"https?://{_HOST}{_PORT}(/[^@?#\x00-\x20\x7f]*)?",
         "must be an http or https URL without user, password, query or fragment; credentials belong in a Secret that "
         "credentialsSecretRef names",
     ),
@@ -47,7 +47,7 @@ GitUrl = Annotated[
     str,
     Field(min_length=8, max_length=2048),
     matches(
-        rf"(https://{_HOST}|ssh://([a-z_][a-z0-9_-]*@)?{_HOST}){_PORT}/[^@?#\s:]+",
+        rf"(https://{_HOST}|ssh://([a-z_][a-z0-9_-]*@)?{_HOST}){_PORT}/[^@?#:\x00-\x20\x7f]+",
         "must be https://host/path or ssh://user@host/path; other transports are refused, and credentials belong in a Secret "
         "that credentialsSecretRef names",
     ),

@@ -74,7 +74,7 @@ class Ingress(Model):
     """Name under which the gateway is reached."""
     class_name: ObjectName | None = None
     """IngressClass. Unset: the default one."""
-    path: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^/[^\s]*$")] = "/"
+    path: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^/[^\x00-\x20\x7f]*$")] = "/"
     """Path prefix."""
     tls_secret_name: ObjectName | None = None
     """Secret with the certificate. Unset: no TLS."""
