@@ -64,7 +64,7 @@ class EmbedderApp:
             return await self._counted(sent, receive)
         gets: dict[str, Callable[[], Answer]] = {
             embedding.PATH_MODELS: lambda: Answer(200, answers.model_list([self._service().card.to_entry()])),
-            embedding.PATH_TOKENIZER: lambda: Answer(200, self._service().tokenizer_json),
+            embedding.PATH_TOKENIZER: self._tokenizer,
         }
         if path not in gets:
             known = ", ".join([embedding.PATH_EMBEDDINGS, *gets])
@@ -91,8 +91,14 @@ class EmbedderApp:
         service = self._service()
         asked = requests.parse(body, service.card.id, service.native_dimensions, service.dimensions)
         vectors, tokens, truncated = await _unless_hung_up(service.embed(asked.texts, lane, asked.dimensions, deadline), receive)
-        flags = {headers.TRUNCATED: str(truncated)} if truncated else {}
+        flags = {headers.FINGERPRINT: service.card.fingerprint or ""}
+        if truncated:
+            flags[headers.TRUNCATED] = str(truncated)
         return Answer(200, answers.embeddings(vectors, asked.encoding, service.card.id, tokens), headers=flags)
+
+    def _tokenizer(self) -> Answer:
+        service = self._service()
+        return Answer(200, service.tokenizer_json, headers={headers.FINGERPRINT: service.card.fingerprint or ""})
 
 
 def _allow(method: str, allowed: str, path: str) -> None:
