@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from doubles.manifests import built, container_of, environment_of, revision_of, spec_of, wanted_of
+from rag_operator.api.v1alpha1.index_status import Work
+from rag_operator.desired import jobs
+from rag_operator.desired.context import Manifest
+from rag_operator.model.plan import EvaluationIntent
+from rag_runtime.contracts import pods as contract
+
+
+def work_job(mode: str, **change: Any) -> Manifest:
+    revision = revision_of(spec_of(**change))
+    found = built(wanted_of(revision, mode=mode))
+    return next(one for (kind, _), one in found.items() if kind == "Job")
+
+
+def test_a_build_is_shared_by_as_many_pods_as_asked_and_each_knows_how_many_there_are() -> None:
+    job = work_job("Build", indexer={"buildParallelism": 4})
+    assert (job["spec"]["completionMode"], job["spec"]["completions"], job["spec"]["parallelism"]) == ("Indexed", 4, 4)
+    assert environment_of(job)[contract.ENV_BUILD_PARALLELISM] == "4"
+    assert environment_of(job)[contract.ENV_INDEX] == revision_of().index.name
+    assert container_of(job)["args"] == ["build"]
+
+
+def test_a_drop_needs_one_pod_whatever_builds_need() -> None:
+    job = work_job("Drop", indexer={"buildParallelism": 4})
+    assert (container_of(job)["args"], job["spec"]["completions"]) == (["drop"], 1)
+
+
+@pytest.mark.parametrize("mode", ["Sync", "Stop"])
+def test_what_the_syncer_does_has_no_job(mode: str) -> None:
+    assert jobs.work_job_name("i", Work.model_validate({"mode": mode})) is None
+    assert not any(kind == "Job" for kind, _ in built(wanted_of(revision_of(), mode=mode)))
+
+
+def test_another_attempt_is_another_job() -> None:
+    names = {jobs.work_job_name("i", Work(mode="Build", attempt=attempt)) for attempt in (1, 2)}
+    assert names == {"i-build-1", "i-build-2"}
+
+
+def test_no_part_of_an_index_has_two_writers_and_a_drained_node_is_no_failure() -> None:
+    spec = work_job("Build")["spec"]
+    assert spec["podReplacementPolicy"] == "Failed"
+    assert spec["template"]["spec"]["restartPolicy"] == "Never"
+    actions = [rule["action"] for rule in spec["podFailurePolicy"]["rules"]]
+    assert actions == ["Ignore", "FailJob"]
+
+
+def evaluation(question_set: dict[str, Any], *, layout_only: bool = False) -> Manifest:
+    rollout = {"evaluation": {"questionSet": question_set, "metric": "Recall@5"}}
+    stable, candidate = revision_of(), revision_of(spec_of(embedder={"local": {"dimensions": 32}}, rollout=rollout))
+    intent = EvaluationIntent(stable.name, candidate.name, 2, layout_only=layout_only)
+    found = built(replace(wanted_of(stable, candidate), evaluation=intent))
+    job = found["Job", jobs.evaluation_job_name("handbook", intent)]
+    environment = environment_of(job)
+    assert environment[contract.ENV_STABLE] == stable.name
+    assert environment[contract.ENV_CANDIDATE] == candidate.name
+    assert environment[contract.ENV_INDEX] == candidate.index.name
+    assert environment[contract.ENV_EVALUATION_ID] == job["metadata"]["name"]
+    return job
+
+
+def test_an_evaluation_asks_the_preview_port_questions_from_a_configmap() -> None:
+    job = evaluation({"configMapRef": {"name": "questions", "key": "q.jsonl"}})
+    environment = environment_of(job)
+    assert environment[contract.ENV_GATEWAY_URL] == "http://handbook-gateway-preview.search.svc:8081"
+    assert environment[contract.ENV_METRIC] == "Recall@5"
+    assert environment[contract.ENV_QUESTIONS_FILE] == "/questions/q.jsonl"
+    volumes = {one["name"]: one for one in job["spec"]["template"]["spec"]["volumes"]}
+    assert volumes["questions"]["configMap"]["name"] == "questions"
+    assert contract.ENV_EVALUATION_EXACT not in environment
+
+
+def test_questions_may_come_from_a_volume() -> None:
+    job = evaluation({"pvc": {"claimName": "sets", "path": "a/q.jsonl"}})
+    assert environment_of(job)[contract.ENV_QUESTIONS_FILE] == "/questions/a/q.jsonl"
+
+
+def test_questions_may_come_from_a_bucket_whose_secret_is_mounted() -> None:
+    location = {"bucket": "sets", "prefix": "q.jsonl", "credentialsSecretRef": {"name": "questions-read"}}
+    job = evaluation({"s3": location})
+    assert json.loads(environment_of(job)[contract.ENV_QUESTIONS_S3]) == location
+    assert "/etc/rag/credentials/questions-read" in {one["mountPath"] for one in container_of(job)["volumeMounts"]}
+
+
+def test_a_changed_layout_is_compared_with_exact_search() -> None:
+    job = evaluation({"configMapRef": {"name": "questions", "key": "q.jsonl"}}, layout_only=True)
+    assert environment_of(job)[contract.ENV_EVALUATION_EXACT] == "1"
+
+
+def test_names_of_jobs_fit_a_label_for_the_longest_pipeline_name() -> None:
+    longest = "p" * 36
+    revision = revision_of(pipeline=longest)
+    names = [jobs.work_job_name(revision.index.name, Work(mode="Build", attempt=999)), evaluation_name(longest)]
+    assert all(name is not None and len(name) <= 63 for name in names)
+
+
+def evaluation_name(pipeline: str) -> str:
+    return jobs.evaluation_job_name(pipeline, EvaluationIntent("a" * 10, "b" * 10, 999))
