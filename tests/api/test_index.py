@@ -66,9 +66,7 @@ def index_status() -> RAGIndexStatus:
             failed_count=2,
         ),
         observed=Observed(model_fingerprint="ab" * 32, probes="Equal", shards=1, index_type="HNSW", loaded=True),
-        evaluations=(
-            EvaluationResult(id="e-1", stable="a", candidate="b", metric="nDCG@10", questions=225, difference=-0.01, low=-0.03, high=0.01),
-        ),
+        evaluations=(evaluation,),
         conditions=(Condition(type="Ready", status="True", reason="CaughtUp", last_transition_time=NOW),),
     )
 
