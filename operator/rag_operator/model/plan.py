@@ -84,6 +84,7 @@ class Rollout:
     floors: Mapping[str, int] = field(default_factory=dict)  # what stable ran when it had the traffic, by component name
     progress: int = 0  # highest sum of progress marks seen
     progress_since: float = 0.0  # when it last grew; pauses push it forward
+    overdue_since: float = 0.0  # when the deadline was first seen to have passed; a clock that jumped looks like that, too
     waiting_for: str = ""  # "", or what `promote` must name: `<step>` or a gate
     approved: tuple[str, ...] = ()
     attempt: int = 0  # counts the verb retry
@@ -110,6 +111,7 @@ class Leaving:
     revision: str
     idle_at: float
     why: str
+    floors: Mapping[str, int] = field(default_factory=dict)  # of both sides, until nobody can use it any more
 
 
 @dataclass(frozen=True)

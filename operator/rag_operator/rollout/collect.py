@@ -25,6 +25,7 @@ class Collection:
     steps: tuple[Collect, ...] = ()
     blocked: tuple[str, ...] = ()
     forget: tuple[str, ...] = ()
+    waits: bool = False  # for gateways, which do not tell by themselves
 
 
 def collection(situation: Situation, keep: Iterable[Keep], *, adopted: bool = False) -> Collection:
@@ -38,7 +39,7 @@ def collection(situation: Situation, keep: Iterable[Keep], *, adopted: bool = Fa
         return Collection(blocked=foreign, forget=tuple(_forgettable(situation, kept)))
     blocked = tuple(_blocking(situation, kept, unneeded))
     steps = () if blocked else tuple(_step(part) for part in unneeded if not _awaited(situation, part))
-    return Collection(steps, (*blocked, *foreign), tuple(_forgettable(situation, kept)))
+    return Collection(steps, (*blocked, *foreign), tuple(_forgettable(situation, kept)), waits=bool(holding(situation.observed)))
 
 
 def routed_away(situation: Situation, name: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from rag_operator.model.plan import Decision, Ending, Leaving, Note, Record, Retired, Rollout
 from rag_operator.rollout import gates
 from rag_operator.rollout.bluegreen import steps_of
+from rag_operator.rollout.replicas import running
 from rag_operator.rollout.situation import Move, Situation
 
 MAX_REJECTED: Final = 10
@@ -58,16 +59,18 @@ def abort(situation: Situation, record: Record, reason: str, why: str, numbers: 
     if record.rollout is None:
         raise ValueError("there is no rollout to abort")
     name = record.rollout.candidate
-    after = _reject(situation, replace(record, rollout=None), name, why)
+    after = _reject(situation, replace(record, rollout=None), name, why, _sizes(situation, record.rollout))
     return _ended(situation, after, "Aborted", reason, name=name, why=why, numbers={**gate_numbers(record.rollout), **(numbers or {})})
 
 
 def supersede(situation: Situation, record: Record, why: str) -> Move:
-    """Another revision is wanted: the candidate goes at once, what both share is kept."""
+    """Another revision is wanted: the candidate goes as soon as no gateway uses it, what both share is kept."""
     if record.rollout is None:
         raise ValueError("there is no rollout to supersede")
     name = record.rollout.candidate
-    return _ended(situation, replace(record, rollout=None), "Superseded", "RolloutSuperseded", name=name, why=why, warning=False)
+    entry = Leaving(name, situation.now, why, _sizes(situation, record.rollout))
+    after = replace(record, rollout=None, leaving=_left(record, entry))
+    return _ended(situation, after, "Superseded", "RolloutSuperseded", name=name, why=why, warning=False)
 
 
 def revert(situation: Situation, record: Record, why: str) -> Move:
@@ -75,7 +78,7 @@ def revert(situation: Situation, record: Record, why: str) -> Move:
     if record.rollout is None:
         raise ValueError("there is no rollout to revert")
     name = record.rollout.candidate
-    after = _leave(situation, replace(record, rollout=None), name, why)
+    after = _leave(situation, replace(record, rollout=None), name, why, _sizes(situation, record.rollout))
     return _ended(situation, after, "Reverted", "RolloutReverted", name=name, why=why, warning=False)
 
 
@@ -89,7 +92,7 @@ def roll_back(situation: Situation, record: Record, why: str) -> Move:
     after = replace(record, stable=back, retired=None, rollout=None, rejected=rejected, leaving=_without(record.leaving, back))
     for name in (record.rollout.candidate if record.rollout else None, left):
         if name is not None and name != back:
-            after = _reject(situation, after, name, why)
+            after = _reject(situation, after, name, why, running(situation, name))
     return _ended(situation, after, "RolledBack", "RolledBack", name=left, why=why)
 
 
@@ -126,14 +129,23 @@ def _finds_foreign(situation: Situation, record: Record) -> bool:
     return blank and any(part.exists and part.kind == "index" for part in situation.observed.components.values())
 
 
-def _reject(situation: Situation, record: Record, name: str, why: str) -> Record:
+def _sizes(situation: Situation, rollout: Rollout) -> dict[str, int]:
+    # Gateways that have not heard yet go on using both sides as they were.
+    return {**running(situation, rollout.candidate), **rollout.floors} if rollout.weight else {}
+
+
+def _reject(situation: Situation, record: Record, name: str, why: str, floors: Mapping[str, int]) -> Record:
     rejected = (*(other for other in record.rejected if other != name), name)[-MAX_REJECTED:]
-    return _leave(situation, replace(record, rejected=rejected), name, why)
+    return _leave(situation, replace(record, rejected=rejected), name, why, floors)
 
 
-def _leave(situation: Situation, record: Record, name: str, why: str) -> Record:
+def _leave(situation: Situation, record: Record, name: str, why: str, floors: Mapping[str, int]) -> Record:
     idle_at = situation.now + situation.policy.abort_delay.seconds
-    return replace(record, leaving=(*_without(record.leaving, name), Leaving(name, idle_at, why)))
+    return replace(record, leaving=_left(record, Leaving(name, idle_at, why, floors)))
+
+
+def _left(record: Record, entry: Leaving) -> tuple[Leaving, ...]:
+    return (*_without(record.leaving, entry.revision), entry)
 
 
 def _without(leaving: Iterable[Leaving], name: str) -> tuple[Leaving, ...]:

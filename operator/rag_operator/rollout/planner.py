@@ -7,12 +7,13 @@ meant before anything was done about it, and every action can be repeated.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.model.observed import Observed
-from rag_operator.model.plan import EvaluationIntent, Keep, Note, Plan, Record, Rollout
+from rag_operator.model.plan import EvaluationIntent, Keep, Leaving, Note, Plan, Record, Rollout
 from rag_operator.model.revision import Revision
 from rag_operator.rollout import endings, gates, traffic, triggers, verbs
 from rag_operator.rollout.advance import Hold, advance, verdict, warming
@@ -22,7 +23,7 @@ from rag_operator.rollout.replicas import floors
 from rag_operator.rollout.situation import Move, Situation
 
 AT_ONCE: Final = 0.0
-ACKNOWLEDGEMENT: Final = 1.0  # seconds between looks at gateways that do not tell by themselves
+ACKNOWLEDGEMENT: Final = (1.0, 15.0)  # seconds between looks at gateways that do not tell by themselves: at first, and in the end
 LIVE_TRAFFIC: Final = 10.0  # seconds between looks at the metrics of live traffic
 BLOCKED: Final = 10.0  # seconds between tries to collect
 
@@ -64,6 +65,7 @@ def _seen(situation: Situation, rollout: Rollout, now: float) -> Rollout:
         rollout,
         progress=max(progress, rollout.progress),
         progress_since=now if grown else min(rollout.progress_since, now),
+        overdue_since=min(rollout.overdue_since, now),
         step_since=min(rollout.step_since, now),
         weight_since=min(rollout.weight_since, now),
     )
@@ -103,8 +105,8 @@ def _candidate(situation: Situation, record: Record) -> Move | Hold | None:
     outcome = advance(situation, record, record.rollout)
     if isinstance(outcome, Move) or outcome.paused:
         return outcome
-    held = replace(record.rollout, held=outcome.why)
-    if record.stable is None or not (why := triggers.stuck(situation, replace(record, rollout=held))):
+    why = triggers.stuck(situation, replace(record.rollout, held=outcome.why))
+    if record.stable is None or not why:
         return outcome
     return endings.abort(situation, record, "ProgressDeadlineExceeded", why)
 
@@ -114,9 +116,11 @@ def _held(situation: Situation, record: Record, hold: Hold | None) -> tuple[Reco
     rollout = record.rollout
     if hold is None or rollout is None:
         return record, ()
-    since = situation.now if rollout.paused and not hold.paused else rollout.progress_since
-    changes = {"phase": hold.phase, "held": hold.why, "waiting_for": hold.waiting_for, "paused": hold.paused, "progress_since": since}
-    after = replace(rollout, **changes)  # type: ignore[arg-type]
+    after = replace(rollout, phase=hold.phase, held=hold.why, waiting_for=hold.waiting_for, paused=hold.paused)
+    if rollout.paused and not hold.paused:
+        after = replace(after, progress_since=situation.now)
+    late = triggers.overdue(situation, after)
+    after = replace(after, overdue_since=(after.overdue_since or situation.now) if late else 0.0)
     notes = []
     if hold.phase != rollout.phase:
         notes.append(Note(hold.phase, f"revision {rollout.candidate}: {hold.why}"))
@@ -139,25 +143,28 @@ def _act(situation: Situation, record: Record, notes: tuple[Note, ...], hold: Ho
         forget=gone.forget if gone else (),
         notes=notes,
         blocked=gone.blocked if gone else (),
-        requeue_after=_when(situation, record, hold, busy=table is not None, blocked=bool(gone and (gone.blocked or gone.steps))),
+        requeue_after=_when(situation, record, hold, busy=table is not None, blocked=bool(gone and (gone.waits or gone.steps))),
     )
 
 
 def keep(situation: Situation, record: Record) -> tuple[Keep, ...]:
     """Return the revisions whose components must stand, each once, in its most important role."""
     roles: dict[str, Keep] = {}
-    for role in (_stable(record), _rolled_out(situation, record), _retired(record), *_leaving(situation, record)):
+    for role in (_stable(situation, record), _rolled_out(situation, record), _retired(record), *_leaving(situation, record)):
         if role is not None:
             roles.setdefault(role.revision, role)
     return tuple(roles.values())
 
 
-def _stable(record: Record) -> Keep | None:
+def _stable(situation: Situation, record: Record) -> Keep | None:
     if record.stable is None:
         return None
-    # While the candidate has traffic stable keeps what it ran, for it may get everything back at once.
+    # While another revision has traffic, or may still have some, stable keeps what it ran: it may get everything back at once.
     held = record.rollout.floors if record.rollout and record.rollout.weight else {}
-    return Keep(record.stable, "stable", held)
+    for entry in record.leaving:
+        held = {**held, **entry.floors} if _present(situation, entry) else held
+    own = {part.name for part in situation.parts(record.stable)}
+    return Keep(record.stable, "stable", {name: floor for name, floor in held.items() if name in own})
 
 
 def _rolled_out(situation: Situation, record: Record) -> Keep | None:
@@ -174,11 +181,17 @@ def _retired(record: Record) -> Keep | None:
     return Keep(record.retired.revision, "retired", record.retired.floors) if record.retired else None
 
 
-def _leaving(situation: Situation, record: Record) -> tuple[Keep, ...]:
-    return tuple(
-        Keep(entry.revision, "leaving", idle=situation.now >= entry.idle_at and routed_away(situation, entry.revision))
-        for entry in record.leaving
-    )
+def _leaving(situation: Situation, record: Record) -> Iterator[Keep]:
+    for entry in record.leaving:
+        here = _present(situation, entry)
+        own = {part.name for part in situation.parts(entry.revision)}
+        floors = {name: floor for name, floor in entry.floors.items() if here and name in own}
+        yield Keep(entry.revision, "leaving", floors, idle=not here)
+
+
+def _present(situation: Situation, entry: Leaving) -> bool:
+    # Order: table, acknowledged by every gateway, and only then anything shrinks.
+    return situation.now < entry.idle_at or not routed_away(situation, entry.revision)
 
 
 def _evaluation(situation: Situation, record: Record) -> EvaluationIntent | None:
@@ -197,18 +210,34 @@ def _evaluation(situation: Situation, record: Record) -> EvaluationIntent | None
 
 def _when(situation: Situation, record: Record, hold: Hold | None, *, busy: bool, blocked: bool) -> float | None:
     """Return after how many seconds to look again, `None` when only an event can change anything."""
-    now, rollout = situation.now, record.rollout
-    times: list[float] = [entry.idle_at for entry in record.leaving if entry.idle_at > now]
+    now = situation.now
+    times = [entry.idle_at for entry in record.leaving if entry.idle_at > now]
     if record.retired is not None:
         times.append(record.retired.until)
-    if hold is not None and hold.until is not None:
-        times.append(hold.until)
-    if hold is not None and rollout is not None and not hold.paused:
-        times.append(rollout.progress_since + situation.policy.progress_deadline.seconds)
-    if rollout is not None and rollout.weight and situation.policy.analysis is not None:
-        times.append(now + LIVE_TRAFFIC)
-    if busy or (rollout is not None and rollout.phase in ("Evaluating", "Shifting") and traffic.unacknowledged(situation.observed)):
-        times.append(now + ACKNOWLEDGEMENT)
-    if blocked or any(entry.idle_at <= now for entry in record.leaving if not routed_away(situation, entry.revision)):
+    if record.rollout is not None and hold is not None:
+        times.extend(_candidate_times(situation, record.rollout, hold))
+        if record.stable is not None and not hold.paused:
+            times.append(_deadline(situation, record.rollout))
+    if busy:
+        times.append(now + ACKNOWLEDGEMENT[0])
+    if blocked or any(entry.idle_at <= now and not routed_away(situation, entry.revision) for entry in record.leaving):
         times.append(now + BLOCKED)
     return max(min(times) - now, AT_ONCE) if times else None
+
+
+def _candidate_times(situation: Situation, rollout: Rollout, hold: Hold) -> Iterator[float]:
+    now = situation.now
+    if hold.until is not None:
+        yield hold.until
+    if rollout.weight and situation.policy.analysis is not None:
+        yield now + LIVE_TRAFFIC
+    if rollout.phase in ("Evaluating", "Shifting") and traffic.unacknowledged(situation.observed):
+        soonest, latest = ACKNOWLEDGEMENT
+        yield now + min(latest, max(soonest, (now - rollout.progress_since) / 10))
+
+
+def _deadline(situation: Situation, rollout: Rollout) -> float:
+    if rollout.overdue_since:
+        return rollout.overdue_since + triggers.SECOND_LOOK
+    # A second later, so that it has passed when it is looked at.
+    return rollout.progress_since + situation.policy.progress_deadline.seconds + 1

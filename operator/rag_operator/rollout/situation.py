@@ -91,5 +91,5 @@ def describe(part: ComponentState) -> str:
 
 def with_rollout(record: Record, rollout: Rollout, now: float, **changes: object) -> Record:
     """Return the record with the rollout changed. A changed position is progress, so the deadline starts again."""
-    moved = replace(rollout, progress_since=now, paused=False, **changes)  # type: ignore[arg-type]
+    moved = replace(rollout, progress_since=now, overdue_since=0.0, paused=False, **changes)  # type: ignore[arg-type]
     return replace(record, rollout=moved)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from rag_operator.model.plan import Leaving, Record
+from typing import Final
+
+from rag_operator.model.plan import Leaving, Record, Rollout
+from rag_operator.rollout.collect import routed_away
 from rag_operator.rollout.situation import Situation, describe
+
+SECOND_LOOK: Final = 60.0  # seconds
 
 
 def record_lost(situation: Situation, record: Record) -> str:
@@ -29,7 +34,7 @@ def window_over(situation: Situation, record: Record) -> str:
 
 
 def departed(situation: Situation, record: Record) -> Leaving | None:
-    """Return a revision whose delay is over and that nobody waits for.
+    """Return a revision whose delay is over, that no gateway uses and that nobody waits for.
 
     A rejected revision that the spec still asks for waits for `retry` with its index.
     """
@@ -40,7 +45,7 @@ def departed(situation: Situation, record: Record) -> Leaving | None:
 
 def _departed(situation: Situation, record: Record, entry: Leaving) -> bool:
     waits = situation.wants(entry.revision) and entry.revision in record.rejected
-    return situation.now >= entry.idle_at and not waits
+    return situation.now >= entry.idle_at and not waits and routed_away(situation, entry.revision)
 
 
 def reverted(situation: Situation, record: Record) -> str:
@@ -72,9 +77,13 @@ def broken(situation: Situation, record: Record) -> str:
     return describe(failed) if failed else ""
 
 
-def stuck(situation: Situation, record: Record) -> str:
-    """Nothing was achieved for longer than the deadline, pauses not counted."""
-    rollout = record.rollout
-    if rollout is None or rollout.paused or situation.now - rollout.progress_since <= situation.policy.progress_deadline.seconds:
+def overdue(situation: Situation, rollout: Rollout) -> bool:
+    """Whether nothing was achieved for longer than the deadline, pauses not counted."""
+    return not rollout.paused and situation.now - rollout.progress_since > situation.policy.progress_deadline.seconds
+
+
+def stuck(situation: Situation, rollout: Rollout) -> str:
+    """The deadline has passed, and a second look some time later saw no progress either: it was not the clock that jumped."""
+    if not overdue(situation, rollout) or not rollout.overdue_since or situation.now - rollout.overdue_since < SECOND_LOOK:
         return ""
     return f"no progress for {situation.policy.progress_deadline}: {rollout.held or rollout.phase}"

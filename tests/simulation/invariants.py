@@ -1,0 +1,148 @@
+"""What must hold after every single write and event of a simulated rollout. Each function returns what is wrong, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rag_operator.model import codec
+from rag_operator.model.plan import Record
+from simulation.operate import Pass
+from simulation.world import Part, World
+
+ENDINGS = {"Promoted", "Aborted", "Superseded", "Reverted", "RolledBack"}
+
+
+class BrokenError(AssertionError):
+    """An invariant does not hold."""
+
+
+class Invariants:
+    """Looks at the world after every step and remembers what it needs of the step before."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.record = Record()
+        self.table: dict[str, int] = {}
+        self.epoch = 0
+        self.retried: set[str] = set()
+
+    def check(self, decided_by: Pass | None = None) -> None:
+        """Raise `BrokenError` with the story so far when something is wrong."""
+        self.fail([*self._answers(), *self._collection(), *self._table(decided_by), *self._record()])
+        self.record = codec.load(self.world.status)
+        self.table = dict(self.world.table.weights) if self.world.table else {}
+        self.epoch = self.world.table.epoch if self.world.table else 0
+
+    def fail(self, found: list[str]) -> None:
+        """Raise `BrokenError` with the story so far when something was found."""
+        if found:
+            raise BrokenError("\n".join((*self.world.lines, f">>> {found[0]}")))
+
+    # One answer, one revision: whatever table a gateway or a stream of it uses, every part of that revision stands.
+    def _answers(self) -> Iterator[str]:
+        for name in self._in_use():
+            revision = self.world.revisions.get(name)
+            if revision is None:
+                yield f"revision {name} is in use and has no record"
+                continue
+            index = self.world.parts.get(revision.index.name)
+            if index is None or index.collecting or index.dropped or index.collection != revision.collection:
+                yield f"revision {name} is in use and its index is gone, going or another one"
+
+    # Nothing in use is collected, in the one order that is allowed.
+    def _collection(self) -> Iterator[str]:
+        for part in self.world.parts.values():
+            if part.component.kind != "index":
+                continue
+            if part.collecting and not part.stopped:
+                yield f"{part.name} is collected while indexers write to it"
+            if part.work == "Drop" and not part.collecting:
+                yield f"{part.name} is dropped before it is marked"
+        for name in self._in_use():
+            yield from self._embedder(name)
+
+    def _embedder(self, name: str) -> Iterator[str]:
+        revision = self.world.revisions.get(name)
+        part = self.world.parts.get(revision.embedder.name) if revision else None
+        if part is not None and part.wanted_pods == 0:
+            yield f"revision {name} is in use and its embedder is idle"
+        if revision is not None and part is None and revision.embedder.name not in self.world.deleted:
+            yield f"revision {name} is in use and its embedder was collected"
+
+    def _in_use(self) -> set[str]:
+        epochs = {epoch for gateway in self.world.gateways for epoch in (gateway.served, *gateway.streams) if epoch}
+        return {name for epoch in epochs for name, weight in self.world.tables[epoch].items() if weight}
+
+    # Weights sum to 100 and rise only where every part is ready and large enough.
+    def _table(self, decided_by: Pass | None) -> Iterator[str]:
+        table = self.world.table
+        if table is None or table.epoch == self.epoch:
+            return
+        if table.epoch < self.epoch:
+            yield f"the table's epoch fell from {self.epoch} to {table.epoch}"
+        if sum(table.weights.values()) != 100:
+            yield f"weights sum to {sum(table.weights.values())}"
+        lowered = [name for name, weight in self.table.items() if weight > table.weights.get(name, 0)]
+        for name, weight in table.weights.items():
+            if weight > self.table.get(name, 0):
+                yield from self._raised(name, weight, lowered, decided_by)
+
+    def _raised(self, name: str, weight: int, lowered: list[str], decided_by: Pass | None) -> Iterator[str]:
+        if not self._seen_ready(name, decided_by) and (not lowered or any(self._seen_ready(other, decided_by) for other in lowered)):
+            yield f"revision {name} gets {weight} % and is not ready"
+        record = codec.load(self.world.status)
+        if name in record.rejected and name not in self.retried:
+            yield f"revision {name} was rejected and gets {weight} %"
+        if record.adopted:
+            yield f"revision {name} gets {weight} % although the record was lost and nobody approved"
+        yield from self._large_enough(name, weight, lowered)
+
+    def _seen_ready(self, name: str, decided_by: Pass | None) -> bool:
+        return decided_by is not None and ready(decided_by, name)
+
+    def _large_enough(self, name: str, weight: int, lowered: list[str]) -> Iterator[str]:
+        revision = self.world.revisions.get(name)
+        part: Part | None = self.world.parts.get(revision.embedder.name) if revision else None
+        if part is None or not lowered or part.disturbed:
+            return
+        if part.pods < self.world.load(name):
+            yield f"revision {name} gets {weight} % with {part.pods} pods, it needs {self.world.load(name)}"
+
+    # Every rollout ends in one of the known ways, and the history says so.
+    def _record(self) -> Iterator[str]:
+        after = codec.load(self.world.status)
+        before = self.record.rollout
+        if before is None or (after.rollout is not None and after.rollout.candidate == before.candidate):
+            return
+        last = after.decisions[0] if after.decisions else None
+        names = [decision.revision for decision in after.decisions[:2]]
+        if last is None or last.what not in ENDINGS or not {before.candidate, self.record.stable} & set(names):
+            yield f"the rollout of {before.candidate} vanished without an ending"
+        if after.stable == before.candidate and before.weight != 100 and self.record.stable is not None:
+            yield f"revision {before.candidate} was promoted at {before.weight} %"
+
+
+def after_acting(passed: Pass) -> Iterator[str]:
+    """Yield who keeps weight after a pass that saw it was not ready while stable was."""
+    table, stable = passed.observed.table, passed.record.stable
+    if table is None or stable is None or passed.plan.table or passed.plan.requeue_after == 0 or not ready(passed, stable):
+        return
+    for name, weight in table.weights.items():
+        if weight and not ready(passed, name):
+            yield f"revision {name} keeps {weight} % and is not ready"
+
+
+def ready(passed: Pass, name: str) -> bool:
+    """Whether a pass saw every part of a revision ready."""
+    revision = passed.observed.revisions.get(name)
+    states = [passed.observed.state(part.name) for part in revision.components()] if revision else [None]
+    return all(state is not None and state.exists and state.ready for state in states)
+
+
+def at_rest(passed: Pass) -> Iterator[str]:
+    """Yield what the operator would still do although nothing happens any more."""
+    planned = passed.plan
+    if passed.writes:
+        yield f"at rest the operator writes {[write.what for write in passed.writes]}"
+    if planned.table or planned.evaluation or planned.collect or planned.forget or planned.notes or planned.record != passed.record:
+        yield "at rest the plan is not empty"

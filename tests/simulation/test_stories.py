@@ -1,0 +1,30 @@
+"""Every story, told without disturbance, reads as its golden log says. `UPDATE_GOLDEN=1` writes the logs anew."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from pathlib import Path
+
+import pytest
+
+from simulation import stories
+from simulation.run import Run, Story
+
+GOLDEN = Path(__file__).parent / "golden"
+HELPERS = {"first_revision", "back_at"}
+STORIES: dict[str, Story] = {name: story for name, story in inspect.getmembers(stories, inspect.isgeneratorfunction) if name not in HELPERS}
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_the_story_reads_as_its_golden_log_says(name: str) -> None:
+    told = "\n".join(Run().tell(STORIES[name]).world.lines) + "\n"
+    golden = GOLDEN / f"{name}.log"
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.mkdir(exist_ok=True)
+        golden.write_text(told, encoding="utf-8")
+    assert told == golden.read_text(encoding="utf-8"), f"the story changed; read it, then run with UPDATE_GOLDEN=1: {golden.name}"
+
+
+def test_every_golden_log_belongs_to_a_story() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.log")} == set(STORIES)

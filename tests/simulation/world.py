@@ -1,0 +1,363 @@
+"""A simulated cluster: what takes time takes simulated time, and everything that happens is a line of the log.
+
+Embedders start pods and follow load, indexes build and catch up, gateways hear of a table later and finish streams by the old one,
+evaluations take a while. Whatever changes wakes the operator. Nothing here decides: it does what it is told, as a cluster would.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
+
+from rag_operator.model.observed import AnalysisReading, EvaluationReading, MetricReading, TableState, TrafficCounts
+from rag_operator.model.revision import Component, Revision
+from simulation.specs import IMMEDIATE, letters, spec
+
+START = 1_700_000_000.0
+LOAD = 4  # replicas of an embedder that all the traffic needs
+REQUESTS_PER_SECOND = 5.0
+
+
+@dataclass
+class Part:
+    """A component that stands in the cluster."""
+
+    component: Component
+    uid: int
+    version: int = 0
+    pods: int = 0  # ready
+    wanted_pods: int = 1
+    floor: int = 0
+    work: str = "Build"  # index
+    progress: int = 0
+    built: bool = False
+    caught_up: bool = False
+    stopped: bool = False
+    collecting: bool = False
+    dropped: bool = False
+    failed: bool = False
+    collection: str = ""
+    message: str = ""
+    failures_left: int = 0
+    hurt: bool = False  # by an injected fault, until it heals
+    disturbed: bool = False  # by an injected fault, at any time
+
+    @property
+    def name(self) -> str:
+        return self.component.name
+
+    @property
+    def ready(self) -> bool:
+        if self.component.kind == "index":
+            return self.built and not self.hurt and not self.dropped and not self.stopped
+        return self.pods > 0
+
+
+@dataclass
+class Gateway:
+    """A gateway pod."""
+
+    name: str
+    served: int = 0
+    streams: list[int] = field(default_factory=list)  # epochs of answers still being written
+    deaf: bool = False  # hears of no table and cannot be scraped
+    terminating: bool = False
+
+    @property
+    def oldest(self) -> int:
+        return min([self.served, *self.streams])
+
+
+class World:
+    """The cluster, its clock and its log."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.chance = random.Random(seed)
+        self.calm = seed is None
+        self.now = START
+        self.spec = spec("A", IMMEDIATE)
+        self.letter = "A"
+        self.policy: dict[str, Any] = IMMEDIATE
+        self.reference_missing = False
+        self.verbs: dict[str, str] = {}
+        self.status: dict[str, Any] = {}
+        self.status_version = 0
+        self.revisions: dict[str, Revision] = {}
+        self.parts: dict[str, Part] = {}
+        self.table: TableState | None = None
+        self.tables: dict[int, dict[str, int]] = {}
+        self.gateways = [Gateway("gateway-0"), Gateway("gateway-1")]
+        self.evaluations: dict[tuple[str, str, int], EvaluationReading] = {}
+        self.results: dict[str, str] = {}  # letter -> what its evaluation will say
+        self.troubled: set[str] = set()  # letters whose answers fail in live traffic
+        self.unplaceable: set[str] = set()  # letters whose embedder gets no GPU
+        self.failing_builds: dict[str, int] = {}  # letter -> builds that fail; 3 is final
+        self.metrics_readable = True
+        self.adopted: tuple[str, ...] = ()
+        self.deleted: set[str] = set()  # components that somebody deleted and that do not stand again yet
+        self.skew = 0.0  # how far the operator's clock is off
+        self.waiting: dict[str, Callable[[], None]] = {}  # builds that wait for an embedder
+        self.lines: list[str] = []
+        self.names = letters()
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._sequence = 0
+        self._uids = 0
+        self.wake: Callable[[], None] = lambda: None
+
+    # -- time ---------------------------------------------------------------
+
+    def after(self, seconds: float, happen: Callable[[], None]) -> None:
+        """Let something happen later; with a seed, at a time of chance around that."""
+        delay = seconds if self.calm else seconds * self.chance.uniform(0.3, 3.0)
+        self._sequence += 1
+        heapq.heappush(self._agenda, (self.now + delay, self._sequence, happen))
+
+    def at(self, when: float, happen: Callable[[], None]) -> None:
+        """Let something happen at an exact time."""
+        self._sequence += 1
+        heapq.heappush(self._agenda, (max(when, self.now), self._sequence, happen))
+
+    def step(self) -> bool:
+        """Let the next thing happen. False when nothing is due any more."""
+        if not self._agenda:
+            return False
+        when, _, happen = heapq.heappop(self._agenda)
+        self.now = max(self.now, when)
+        happen()
+        return True
+
+    def next_time(self) -> float:
+        """Return when the next thing happens."""
+        return self._agenda[0][0] if self._agenda else float("inf")
+
+    def say(self, line: str) -> None:
+        """Add a line to the log, names as letters."""
+        for name, letter in self.names.items():
+            line = line.replace(name, letter)
+        self.lines.append(f"{_clock(self.now - START)} {line}")
+
+    # -- people -------------------------------------------------------------
+
+    def apply(self, letter: str, policy: dict[str, Any] | None = None, *, suspend: bool = False) -> None:
+        """Somebody applies a spec."""
+        self.policy = self.policy if policy is None else policy
+        self.letter, self.spec = letter, spec(letter, self.policy, suspend=suspend)
+        self.say(f"user: apply {letter}" + (" suspended" if suspend else ""))
+        self.wake()
+
+    def annotate(self, verb: str, value: str) -> None:
+        """Somebody uses a verb."""
+        self.verbs = {**self.verbs, f"ragops.dev/{verb}": value}
+        self.say(f"user: {verb} {value}")
+        self.wake()
+
+    # -- components ---------------------------------------------------------
+
+    def record(self, revision: Revision) -> None:
+        """A ControllerRevision is created; one that stands is not changed."""
+        self.revisions.setdefault(revision.name, revision)
+
+    def create(self, component: Component, collection: str) -> None:
+        """A component's objects are created."""
+        self._uids += 1
+        part = Part(component, self._uids, collection=collection)
+        letter = self.names.get(component.name, "?").split("-")[0]
+        part.failures_left = self.failing_builds.get(letter, 0)
+        part.disturbed = component.name in self.deleted
+        self.parts[component.name] = part
+        self.deleted.discard(component.name)
+        self.say(f"create {component.name}")
+        if component.kind == "index":
+            self.after(60, lambda: self._build(part, 0))
+        elif letter in self.unplaceable:
+            part.message = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
+        else:
+            self.scale(part)
+
+    def scale(self, part: Part) -> None:
+        """The autoscaler looks at a workload."""
+        self.after(20, lambda: self._pods(part))
+
+    def touch(self, part: Part) -> None:
+        """Something about a part changed."""
+        part.version += 1
+        self.wake()
+
+    def exists(self, part: Part) -> bool:
+        """Whether this very object still stands."""
+        return self.parts.get(part.name) is part
+
+    def _pods(self, part: Part) -> None:
+        if self.exists(part) and not part.hurt and not part.message and part.pods != part.wanted_pods:
+            part.pods = part.wanted_pods
+            self.say(f"{part.name}: {part.pods} pods ready")
+            self.touch(part)
+            waiting, self.waiting = self.waiting, {}
+            for goes_on in waiting.values():
+                self.after(1, goes_on)
+
+    def load(self, name: str) -> int:
+        """Return how many replicas a revision's share of the traffic needs."""
+        return ceil(LOAD * (self.table.weights.get(name, 0) if self.table else 0) / 100)
+
+    def autoscale(self) -> None:
+        """Autoscalers follow the traffic, never below their floor."""
+        for part in self.parts.values():
+            if part.component.kind == "index" or part.wanted_pods == 0:
+                continue
+            users = [name for name, revision in self.revisions.items() if part.name == revision.embedder.name]
+            wanted = max(1, part.floor, sum(self.load(name) for name in users))
+            if wanted != part.wanted_pods:
+                part.wanted_pods = wanted
+                self.scale(part)
+
+    def _build(self, part: Part, done: int) -> None:
+        if not self.exists(part) or part.collecting or part.work != "Build":
+            return
+        embedder = next((p for p in self.parts.values() if p.component.kind == "embedder" and self._feeds(p, part)), None)
+        if part.failures_left and done == 2:
+            self._fail_build(part)
+        elif embedder is None or not embedder.pods:
+            self.waiting[part.name] = lambda: self._build(part, done)
+        elif done < 4:
+            part.progress += 250
+            self.touch(part)
+            self.after(300, lambda: self._build(part, done + 1))
+        else:
+            self._built(part)
+
+    def _fail_build(self, part: Part) -> None:
+        part.failures_left -= 1
+        self.say(f"{part.name}: a build Job failed")
+        letter = self.names[part.name].split("-")[0]
+        if not part.failures_left and self.failing_builds[letter] >= 3:
+            part.failed, part.message = True, "3 builds failed: source docs: access denied"
+            self.touch(part)
+        else:
+            self.after(120, lambda: self._build(part, 0))
+
+    def _feeds(self, embedder: Part, index: Part) -> bool:
+        return any(r.embedder.name == embedder.name and r.index.name == index.name for r in self.revisions.values())
+
+    def _built(self, part: Part) -> None:
+        part.built, part.work = True, "Sync"
+        self.say(f"{part.name}: built")
+        self.touch(part)
+        self.after(90, lambda: self._catch_up(part))
+
+    def _catch_up(self, part: Part) -> None:
+        if self.exists(part) and part.work == "Sync":
+            part.caught_up = True
+            self.say(f"{part.name}: caught up")
+            self.touch(part)
+
+    def stop(self, part: Part) -> None:
+        """Indexers are told to let go of an index, and do so later."""
+        part.work = "Stop"
+        self.touch(part)
+        self.after(15, lambda: self._let_go(part))
+
+    def resume(self, part: Part) -> None:
+        """An index that was stopped is wanted again."""
+        part.work, part.stopped, part.caught_up = ("Sync" if part.built else "Build"), False, False
+        self.touch(part)
+        self.after(60, (lambda: self._catch_up(part)) if part.built else (lambda: self._build(part, 0)))
+
+    def _let_go(self, part: Part) -> None:
+        if self.exists(part) and part.work == "Stop":
+            part.stopped = True
+            self.touch(part)
+
+    def drop(self, part: Part) -> None:
+        """Indexers are told to drop an index's collections."""
+        self.after(20, lambda: self._dropped(part))
+
+    def _dropped(self, part: Part) -> None:
+        if self.exists(part) and part.collecting and not part.dropped:
+            part.dropped = True
+            self.say(f"{part.name}: collections dropped")
+            self.touch(part)
+
+    # -- gateways -----------------------------------------------------------
+
+    def publish(self, weights: dict[str, int], salt: str, epoch: int) -> None:
+        """A routing table is stored; gateways hear of it later, and streams that run go on by the old one."""
+        self.table = TableState(epoch, weights, salt, str(epoch))
+        self.tables[epoch] = weights
+        self.autoscale()
+        for gateway in self.gateways:
+            self.after(0.5, lambda gateway=gateway: self._hear(gateway, epoch))  # type: ignore[misc]
+
+    def _hear(self, gateway: Gateway, epoch: int) -> None:
+        if gateway.deaf or gateway not in self.gateways or epoch <= gateway.served:
+            return
+        if gateway.served:
+            old = gateway.served
+            gateway.streams.append(old)
+            self.after(30, lambda: self._finish(gateway, old))
+        gateway.served = epoch
+        self.wake()
+
+    def _finish(self, gateway: Gateway, epoch: int) -> None:
+        if epoch in gateway.streams:
+            gateway.streams.remove(epoch)
+            self.wake()
+
+    def hear_again(self, gateway: Gateway) -> None:
+        """A gateway can be reached again."""
+        gateway.deaf = False
+        if self.table is not None:
+            self._hear(gateway, self.table.epoch)
+        self.wake()
+
+    # -- gates --------------------------------------------------------------
+
+    def evaluate(self, stable: str, candidate: str, attempt: int) -> None:
+        """An evaluation Job is created."""
+        asked = (stable, candidate, attempt)
+        self.evaluations[asked] = EvaluationReading(stable, candidate, attempt, running=True)
+        self.say(f"evaluation {attempt} of {candidate} against {stable} starts")
+        self.after(120, lambda: self._evaluated(asked))
+
+    def _evaluated(self, asked: tuple[str, str, int]) -> None:
+        if asked in self.evaluations:
+            self.evaluations[asked] = reading(asked, self.results.get(self.names[asked[1]], "better"))
+            self.wake()
+
+    def traffic(self, since: float, stable: str, candidate: str) -> AnalysisReading | None:
+        """Return the live traffic of both sides since a time."""
+        if self.table is None or not self.metrics_readable:
+            return None
+        total = REQUESTS_PER_SECOND * (self.now - since)
+        weight = self.table.weights.get(candidate, 0) / 100
+        errors = 0.2 if self.names[candidate] in self.troubled else 0.0
+        ours, theirs = int(total * weight), int(total * (1 - weight))
+        return AnalysisReading(TrafficCounts(theirs, 0), TrafficCounts(ours, int(ours * errors)))
+
+
+READINGS: dict[str, tuple[float, float, float, float, float, int]] = {
+    # stable, candidate, difference, low, high, questions
+    "better": (0.32, 0.50, 0.56, 0.45, 0.66, 225),
+    "worse": (0.50, 0.28, -0.44, -0.52, -0.36, 225),
+    "unclear": (0.50, 0.48, -0.04, -0.09, 0.01, 225),
+    "small": (0.50, 0.52, 0.04, -0.02, 0.10, 40),
+}
+
+
+def reading(asked: tuple[str, str, int], what: str) -> EvaluationReading:
+    """Return what an evaluation reports."""
+    stable, candidate, attempt = asked
+    if what == "unreadable":
+        return EvaluationReading(stable, candidate, attempt, error="questions/set.jsonl: no such key")
+    values = READINGS[what]
+    return EvaluationReading(stable, candidate, attempt, metrics=(MetricReading("nDCG@10", *values),))
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{rest:02}"
