@@ -139,7 +139,14 @@ def _is_job_of(index: str, child: Child) -> bool:
 
 def is_built(status: RAGIndexStatus) -> bool:
     """Whether the build or copy of an index ended."""
-    return status.build is not None and status.build.completion_time is not None
+    return _built_at(status) is not None
+
+
+def _built_at(status: RAGIndexStatus) -> float | None:
+    if status.build is not None and status.build.completion_time is not None:
+        return status.build.completion_time.seconds
+    done = status.completed is not None and status.completed.mode in ("Build", "Copy")
+    return 0.0 if done else None
 
 
 def failed_documents(status: RAGIndexStatus) -> int:
@@ -185,9 +192,8 @@ def _progress(status: RAGIndexStatus) -> int:
 def _caught_up(status: RAGIndexStatus, since: float) -> bool:
     """Whether the index applied a listing that began after its build ended, and is no older than stable's (`since`)."""
     listing = status.sync.listing if status.sync is not None else None
-    if listing is None or status.build is None or status.build.completion_time is None:
-        return False
-    return listing.start_time.seconds >= max(since, status.build.completion_time.seconds)
+    built = _built_at(status)
+    return listing is not None and built is not None and listing.start_time.seconds >= max(since, built)
 
 
 def _listing_start(stable: Revision | None, children: Children) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from rag_operator import names
 from rag_operator.api.v1alpha1.index_status import RAGIndexStatus
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
-from rag_operator.controller import analysis, assemble, indexes
+from rag_operator.controller import analysis, assemble, components, indexes
 from rag_operator.controller.observe import Seen
 from rag_operator.desired import images, routing
 from rag_operator.desired.children import Wanted, children
@@ -75,6 +75,17 @@ def decide(seen: Seen, judged: Judged, given: Given) -> Decided | None:
     if wanted is not None and (wanted.name in revisions or any(keep.revision == wanted.name for keep in planned.keep)):
         revisions[wanted.name] = wanted
     return Decided(planned, replace(observed, revisions=revisions), newest, wanted, revisions, assemble.index_statuses(seen.children))
+
+
+def refreshed(seen: Seen, decided: Decided | None) -> Decided | None:
+    """The decision with its parts as they are after it was carried out, for the status to tell."""
+    if decided is None:
+        return None
+    stable = decided.revisions.get(decided.plan.record.stable or "")
+    states = components.states(decided.revisions.values(), seen.children, seen.slow, stable)
+    stored = assemble.stored_table(seen)
+    observed = replace(decided.observed, components=states, table=stored[0] if stored is not None else None)
+    return replace(decided, observed=observed, statuses=assemble.index_statuses(seen.children))
 
 
 def build(seen: Seen, decided: Decided, surroundings: Surroundings, now: float) -> list[Manifest]:

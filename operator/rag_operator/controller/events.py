@@ -31,15 +31,14 @@ def transitions(before: RAGPipelineStatus, after: RAGPipelineStatus) -> list[Not
         told = condition.type in _TOLD and condition.status != "Unknown" and known.get(condition.type, good) != condition.status
         if told:
             warning = condition.status != good
-            suffix = {"Ready": "Ready", "Stalled": "Stalled"}.get(condition.type, condition.type)
-            reason = condition.reason if warning else f"{suffix}Again" if condition.type in known else suffix
+            reason = condition.reason if warning else condition.type
             found.append(Note(reason, condition.message or f"{condition.type} is {condition.status}", warning))
     return found
 
 
 async def post(client: Client, seen: Seen, notes: Iterable[Note], now: float) -> None:
     """Make an Event of each note. Failing to is logged and nothing else: an Event is news, not state."""
-    for note in notes:
+    for note in dict.fromkeys(notes):
         log.info(note.message, extra={"reason": note.reason, "pipeline": seen.key.name, "namespace": seen.key.namespace})
         try:
             await client.create(_event(seen, note, now))

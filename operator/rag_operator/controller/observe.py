@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -99,6 +99,10 @@ class Observer:
             gateways=gateways,
             slow=tuple(await self._slow(key, children)),
         )
+
+    def again(self, seen: Seen) -> Seen:
+        """The same look with the children as they are known now, our own writes included."""
+        return replace(seen, children=own(self._mirror.children(seen.key), seen.uid))
 
     async def capabilities(self) -> Capabilities:
         """What the cluster offers now."""

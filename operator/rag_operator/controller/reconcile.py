@@ -58,7 +58,8 @@ class Reconciler:
         decided = decide.decide(seen, judged, Given(tools.templates, self._baselines, tools.suffix(), now))  # pure
         error = await self._carry_out(seen, decided, surroundings, now)  # build: pure, apply: I/O
         failure = failures.verdict(error).failure if error is not None else None
-        again = await tools.reporter.report(seen, judged, decided, failure, now)  # status: one write
+        seen = tools.observer.again(seen)  # what was just made is there
+        again = await tools.reporter.report(seen, judged, decide.refreshed(seen, decided), failure, now)  # status: one write
         return Outcome(True, again, error)
 
     def forget(self, key: Key) -> None:

@@ -19,6 +19,8 @@ from rag_operator.status.summarize import summarize
 
 # Seconds between looks at pods that take long to start; what keeps them is told by Events, which are not watched.
 _STARTING = 2.0
+# Seconds between looks at what is missing and cannot be watched.
+_UNWATCHED = 10.0
 
 
 class Reporter:
@@ -83,6 +85,8 @@ def _publish_freshness(seen: Seen, situation: Situation) -> None:
 
 def _looks(seen: Seen, situation: Situation, decided: Decided | None, now: float) -> Iterator[float]:
     """When something may have changed without an event."""
+    if situation.violations:
+        yield _UNWATCHED  # what the spec refers to carries no label of ours
     if decided is None:
         return
     if decided.plan.requeue_after is not None:

@@ -10,7 +10,7 @@ from typing import Final
 import orjson
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_NOISY: Final = ("aiohttp.access", "kopf._core.reactor", "kopf._core.engines")
+_NOISY: Final = ("aiohttp.access", "kopf._core.reactor", "kopf._core.engines", "kopf.objects", "kopf.activities")
 
 
 class JsonFormatter(logging.Formatter):
