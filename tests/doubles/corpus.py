@@ -105,7 +105,8 @@ def table(epoch: int, *routes: Route, salt: str = "s") -> RoutingTable:
     return RoutingTable(epoch=epoch, pipeline="handbook", salt=salt, routes=routes)
 
 
-async def answer_by(gateway: GatewayProcess, *routes: Route, epoch: int = 1) -> None:
-    """Publish a table and wait until it is served."""
-    gateway.publish(table(epoch, *routes))
-    await gateway.serving(epoch)
+async def answer_by(gateway: GatewayProcess, *routes: Route) -> int:
+    """Publish a table of the next epoch, wait until it is served, and return the epoch."""
+    gateway.publish(table(gateway.epoch + 1, *routes))
+    await gateway.serving(gateway.epoch)
+    return gateway.epoch

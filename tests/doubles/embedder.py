@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 
@@ -22,7 +23,7 @@ def vector_of(text: str, dimensions: int, salt: str = "") -> NDArray[np.float32]
 
 
 class EmbedderDouble(Double):
-    """Serves one model. `fault` is one of: hang, error, overloaded, nan, short, garbage."""
+    """Serves one model. `fault` is one of: hang, hold (until `release`), error, overloaded, nan, short, garbage."""
 
     def __init__(self, dimensions: int, *, model: str = "double", fingerprint: str | None = None, names_fingerprint: bool = True) -> None:
         super().__init__()
@@ -33,6 +34,8 @@ class EmbedderDouble(Double):
         self.fault: str | None = None
         self.texts: list[str] = []
         self.deadlines: list[str | None] = []
+        self.asked = asyncio.Event()
+        self.release = asyncio.Event()
 
     def routes(self) -> list[web.RouteDef]:
         """OpenAI's two paths."""
@@ -46,9 +49,12 @@ class EmbedderDouble(Double):
         body = await request.json()
         self.texts += body["input"]
         self.deadlines.append(request.headers.get(headers.DEADLINE))
+        self.asked.set()
         match self.fault:
             case "hang":
                 return await self.hang()
+            case "hold":
+                await self.release.wait()
             case "error":
                 return refusal(500, "out of memory")
             case "overloaded":

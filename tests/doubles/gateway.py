@@ -8,14 +8,16 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 
 from rag_runtime.contracts.routing import RoutingTable
 
-READY_SECONDS = 30
+READY_SECONDS = 60
+SHORT_PATIENCE = {"RAG_RETRIEVAL_TIMEOUT": "2s", "RAG_FIRST_TOKEN_TIMEOUT": "2s", "RAG_TOKEN_TIMEOUT": "1s", "RAG_REQUEST_TIMEOUT": "20s"}
 
 
 class GatewayProcess:
@@ -29,6 +31,7 @@ class GatewayProcess:
         self._ports: asyncio.Future[dict[str, int]] = asyncio.get_running_loop().create_future()
         self.logs: list[dict[str, object]] = []
         self.table_file = directory / "table.json"
+        self.epoch = 0
         self.public = self.preview = self.metrics_url = ""
 
     async def __aenter__(self) -> Self:
@@ -70,6 +73,7 @@ class GatewayProcess:
         fresh = self.table_file.with_suffix(".new")
         fresh.write_text(table.to_json())
         fresh.rename(self.table_file)
+        self.epoch = table.epoch
 
     async def serving(self, epoch: int) -> None:
         """Returns when the gateway acknowledges `epoch`."""
@@ -79,13 +83,17 @@ class GatewayProcess:
 
     async def metric(self, name: str, session: aiohttp.ClientSession | None = None) -> float:
         """A metric without labels, or with the labels as part of `name`, from one scrape; 0 when it is not there."""
+        return (await self.metrics((name,), session))[0]
+
+    async def metrics(self, names: tuple[str, ...], session: aiohttp.ClientSession | None = None) -> list[float]:
+        """Several from one scrape."""
         if session is None:
             async with aiohttp.ClientSession() as own:
-                return await self.metric(name, own)
+                return await self.metrics(names, own)
         async with session.get(self.metrics_url + "/metrics") as response:
             text = await response.text()
-        found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
-        return float(found[1]) if found else 0.0
+        found = [re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE) for name in names]
+        return [float(each[1]) if each else 0.0 for each in found]
 
     def terminate(self) -> None:
         """SIGTERM."""
@@ -116,3 +124,10 @@ class GatewayProcess:
                 self._ports.set_result(entry["ports"])
         if not self._ports.done():
             self._ports.set_exception(RuntimeError(f"the gateway ended before it was ready: {self.logs[-3:]}"))
+
+
+async def ask(http: aiohttp.ClientSession, url: str, body: Any, **headers: str) -> tuple[int, Mapping[str, str], Any]:
+    """Status, headers and parsed body of one POST; underscores in header names stand for dashes."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with http.post(url, json=body, headers=named) as response:
+        return response.status, response.headers, json.loads(await response.read())

@@ -12,7 +12,7 @@ from doubles.web import Double, refusal
 
 
 class GeneratorDouble(Double):
-    """Serves one model. `fault` is one of: refuse, busy, hang, hang_later, cut, error_later, endless_garbage, no_reason.
+    """Serves one model. `fault` is one of: refuse, busy, hang, hang_later, cut, error_later, garbage_later, no_reason.
 
     `gate` is waited for before the last piece; it is open unless a test closes it.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -18,6 +19,8 @@ from .metrics import Metrics
 from .settings import GatewaySettings
 from .table import FileSource, TableSource, follow
 from .upstreams import Pool
+
+logger = logging.getLogger(__name__)
 
 
 class Assembly:
@@ -41,6 +44,7 @@ class Assembly:
         """Follow the table while the block runs; close the connections after it."""
         self.epochs.on_adopt(self._pool.adopted)
         following = asyncio.create_task(follow(self._source, self.epochs, self._metrics.rejected.inc))
+        following.add_done_callback(_say_why)
         self.health.alive_when("table", lambda: "the routing table is not followed any more" if following.done() else None)
         try:
             yield
@@ -49,6 +53,12 @@ class Assembly:
             with suppress(asyncio.CancelledError):
                 await following
             await self._pool.close()
+
+
+def _say_why(following: asyncio.Task[None]) -> None:
+    """The kubelet restarts a gateway that follows no table; here is why it had to."""
+    if not following.cancelled() and (error := following.exception()):
+        logger.error("the routing table is not followed any more", exc_info=error)
 
 
 def _source(settings: GatewaySettings) -> TableSource:

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import aiohttp
 import orjson
-from kubernetes.aio import client, config
+from kubernetes.aio import config
+from kubernetes.aio.client import Configuration
 
 from rag_runtime.contracts.routing import TABLE_KEY
 
@@ -31,78 +35,110 @@ LONGEST_PAUSE_SECONDS = 5.0
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 
 
+class ReadError(Exception):
+    """The API server refused, or said what cannot be understood."""
+
+
 class ConfigMapSource:
     """Follows one ConfigMap of one namespace, with the pod's service account or KUBECONFIG."""
 
     def __init__(self, namespace: str, name: str) -> None:
-        self._namespace = namespace
+        self._collection = f"/api/v1/namespaces/{namespace}/configmaps"
         self._name = name
 
     async def texts(self) -> AsyncIterator[str | bytes]:
         """The table's text whenever it may have changed; reads again for ever."""
         pause = FIRST_PAUSE_SECONDS
-        async with client.ApiClient(await _configuration()) as api_client:
-            api = client.CoreV1Api(api_client)
-            while True:
-                try:
+        while True:
+            try:
+                async with _connected() as api:
                     async for text in self._followed(api):
                         pause = FIRST_PAUSE_SECONDS
                         yield text
-                except (client.ApiException, aiohttp.ClientError, OSError, ValueError, KeyError) as error:
-                    logger.warning("failed to follow the routing table", extra={"configmap": self._name, "reason": _short(error)})
-                    await asyncio.sleep(random.uniform(pause / 2, pause))
-                    pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            except (ReadError, config.ConfigException, aiohttp.ClientError, OSError, TimeoutError) as error:
+                logger.warning("failed to follow the routing table", extra={"configmap": self._name, "reason": _short(error)})
+                await asyncio.sleep(random.uniform(pause / 2, pause))
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
-    async def _followed(self, api: client.CoreV1Api) -> AsyncIterator[str]:
-        """One quorum read and one watch."""
-        response = await api.read_namespaced_config_map(self._name, self._namespace, _preload_content=False, _request_timeout=READ_SECONDS)
-        current = _checked(await _read(response))
-        if (text := _text(current)) is not None:
-            yield text
-        version = current["metadata"]["resourceVersion"]
-        async for event in self._events(api, version):
-            if event["type"] == "ERROR":
-                return  # too old to go on from, or the server stops: read again
-            if event["type"] in ("ADDED", "MODIFIED") and (text := _text(event["object"])) is not None:
+    async def _followed(self, api: _Api) -> AsyncIterator[str]:
+        """A quorum read and a watch, again and again until one fails."""
+        while True:
+            current = await self._read(api)
+            if (text := _text(current)) is not None:
                 yield text
+            async with aclosing(self._events(api, current["metadata"]["resourceVersion"])) as events:
+                async for event in events:
+                    if event.get("type") == "ERROR":
+                        break  # too old to go on from, or the server stops: read again
+                    if event.get("type") in ("ADDED", "MODIFIED") and (text := _text(event["object"])) is not None:
+                        yield text
 
-    async def _events(self, api: client.CoreV1Api, version: str) -> AsyncIterator[dict[str, Any]]:
-        response = await api.list_namespaced_config_map(
-            self._namespace,
-            field_selector=f"metadata.name={self._name}",
-            resource_version=version,
-            watch=True,
-            timeout_seconds=WATCH_SECONDS,
-            _preload_content=False,
-            _request_timeout=WATCH_SECONDS + WATCH_GRACE_SECONDS,
-        )
-        try:
-            if response.status != 200:
-                _checked(await response.read(), response.status)
+    async def _read(self, api: _Api) -> dict[str, Any]:
+        async with api.get(f"{self._collection}/{self._name}", {}, READ_SECONDS) as response:
+            return _parsed(await response.read())
+
+    async def _events(self, api: _Api, version: str) -> AsyncGenerator[dict[str, Any], None]:
+        query = {
+            "watch": "true",
+            "fieldSelector": f"metadata.name={self._name}",
+            "resourceVersion": version,
+            "timeoutSeconds": str(WATCH_SECONDS),
+        }
+        async with api.get(self._collection, query, WATCH_SECONDS + WATCH_GRACE_SECONDS) as response:
             async for line in _lines(response.content):
-                yield orjson.loads(line)
-        finally:
-            response.close()
+                yield _parsed(line)
 
 
-async def _configuration() -> client.Configuration:
-    configuration = client.Configuration()
+class _Api:
+    """GET requests to the API server."""
+
+    def __init__(self, configuration: Configuration, session: aiohttp.ClientSession) -> None:
+        self._configuration = configuration
+        self._session = session
+
+    @asynccontextmanager
+    async def get(self, path: str, query: Mapping[str, str], seconds: float) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A 200 answer. Raises `ReadError` on any other."""
+        # Asked for each time: the service account's token is renewed on disk.
+        token = (await self._configuration.auth_settings()).get("BearerToken")
+        headers = {"authorization": str(token["value"])} if token else {}
+        timeout = aiohttp.ClientTimeout(total=seconds)
+        url = str(self._configuration.host).rstrip("/") + path
+        async with self._session.get(url, params=query, headers=headers, timeout=timeout) as response:
+            if response.status != 200:
+                raise ReadError(f"HTTP {response.status}: {(await response.content.read(500)).decode(errors='replace')}")
+            yield response
+
+
+@asynccontextmanager
+async def _connected() -> AsyncIterator[_Api]:
+    configuration = await _configuration()
+    connector = aiohttp.TCPConnector(ssl=_tls(configuration))
+    async with aiohttp.ClientSession(connector=connector, trust_env=False) as session:
+        yield _Api(configuration, session)
+
+
+async def _configuration() -> Configuration:
+    configuration = Configuration()
     try:
         config.load_incluster_config(configuration)
     except config.ConfigException:
-        await config.load_kube_config(client_configuration=configuration)
+        await config.load_kube_config(os.environ.get("KUBECONFIG"), client_configuration=configuration)
     return configuration
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    async with response:
-        return await response.read()
+def _tls(configuration: Configuration) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert or None)
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    return context
 
 
-def _checked(body: bytes, status: int = 200) -> dict[str, Any]:
-    parsed: dict[str, Any] = orjson.loads(body)
-    if status != 200 or parsed.get("kind") == "Status":
-        raise client.ApiException(status=parsed.get("code", status), reason=parsed.get("message"))
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        parsed: dict[str, Any] = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ReadError(f"not JSON: {body[:80]!r}") from error
     return parsed
 
 
@@ -112,7 +148,7 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
     async for part in content.iter_any():
         *lines, held = (held + part).split(b"\n")
         if len(held) > MAX_EVENT_BYTES:
-            raise ValueError(f"an event of more than {MAX_EVENT_BYTES} bytes")
+            raise ReadError(f"an event of more than {MAX_EVENT_BYTES} bytes")
         for line in lines:
             if line:
                 yield line

@@ -20,7 +20,7 @@ from .epochs import Epochs, TableRejectedError
 
 logger = logging.getLogger(__name__)
 
-FILE_CHECK_SECONDS = 0.2
+FILE_CHECK_SECONDS = 0.05
 
 
 class TableSource(Protocol):
@@ -49,7 +49,7 @@ def adopt(text: str | bytes, epochs: Epochs, on_rejected: Callable[[], None]) ->
 
 
 class FileSource:
-    """A file, looked at five times a second: a change is a rename or a write, seen in its stat."""
+    """A file, looked at twenty times a second: a change is a rename or a write, seen in its stat."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -95,15 +95,28 @@ class QueryEmbedder:
         if (found := self._cached(text)) is not None:
             self._on_cached()
             return found
+        while True:
+            joined = text in self._flights
+            try:
+                return await self._wait(self._flight(text), deadline)
+            except DeadlineExceededError:
+                # A flight that was joined had less time than this request, which goes on in one of its own while it has some left.
+                if not joined:
+                    raise
+
+    async def _wait(self, flight: asyncio.Task[QueryVector], deadline: Deadline) -> QueryVector:
+        try:
+            return await asyncio.wait_for(asyncio.shield(flight), deadline.remaining("embedding the question"))
+        except TimeoutError as error:
+            raise DeadlineExceededError("the time ran out while embedding the question") from error
+
+    def _flight(self, text: str) -> asyncio.Task[QueryVector]:
         flight = self._flights.get(text)
         if flight is None:
             flight = asyncio.create_task(self._fetch(text))
             self._flights[text] = flight
             flight.add_done_callback(lambda done: self._landed(text, done))
-        try:
-            return await asyncio.wait_for(asyncio.shield(flight), deadline.remaining("embedding the question"))
-        except TimeoutError as error:
-            raise DeadlineExceededError("the time ran out while embedding the question") from error
+        return flight
 
     def _landed(self, text: str, flight: asyncio.Task[QueryVector]) -> None:
         del self._flights[text]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from pymilvus import MilvusClient
 
-from cluster.fixtures import milvus_server as milvus_server  # noqa: PLC0414  a fixture is used by being there
+# A fixture is used by being there.
+from cluster.fixtures import api_server as api_server  # noqa: PLC0414
+from cluster.fixtures import fresh_api_server as fresh_api_server  # noqa: PLC0414
+from cluster.fixtures import milvus_server as milvus_server  # noqa: PLC0414
 from cluster.milvus import MilvusServer
 from doubles.corpus import CHUNKS, DOCUMENTS, LARGE, SMALL, Indexed, chunks
 from doubles.embedder import EmbedderDouble
-from doubles.gateway import GatewayProcess
+from doubles.gateway import SHORT_PATIENCE, GatewayProcess
 from doubles.generator import GeneratorDouble
 from rag_runtime.milvus.schema import Owner, Shape
 from rag_runtime.milvus.store import MilvusIndex
@@ -36,34 +39,33 @@ def indexes(milvus_server: MilvusServer) -> Iterator[tuple[Indexed, Indexed]]:
     client.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def small() -> AsyncIterator[EmbedderDouble]:
     async with EmbedderDouble(SMALL) as double:
         yield double
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def large() -> AsyncIterator[EmbedderDouble]:
     async with EmbedderDouble(LARGE) as double:
         yield double
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def generator() -> AsyncIterator[GeneratorDouble]:
     async with GeneratorDouble() as double:
         yield double
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
         yield session
 
 
-@pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
-    """A gateway whose patience is short, so that tests of patience are."""
-    async with GatewayProcess(
-        tmp_path, RAG_PIPELINE="handbook", RAG_RETRIEVAL_TIMEOUT="1500ms", RAG_FIRST_TOKEN_TIMEOUT="1s", RAG_TOKEN_TIMEOUT="1s"
-    ) as process:
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
+    """A gateway for all tests that do not end it. Its patience is short, so that tests of patience are; it caches nothing."""
+    directory = tmp_path_factory.mktemp("gateway")
+    async with GatewayProcess(directory, RAG_PIPELINE="handbook", RAG_VECTOR_CACHE_BYTES="0", **SHORT_PATIENCE) as process:
         yield process
