@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     # Networks that NetworkPolicies name.
     api_server_cidrs: Annotated[tuple[str, ...], NoDecode] = ()  # empty: from the `kubernetes` EndpointSlice
     operator_namespace_labels: Annotated[tuple[str, ...], NoDecode] = ()
+    scraper_namespaces: Annotated[tuple[str, ...], NoDecode] = ()  # where Prometheus runs; empty: metrics are open to every namespace
+    dns_cidrs: Annotated[tuple[str, ...], NoDecode] = ()  # a node-local DNS cache, beside the cluster's own DNS pods
 
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 9090  # 0: a free one
     metrics_host: str = "0.0.0.0"
@@ -69,7 +71,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _split(cls, values: dict[str, object]) -> dict[str, object]:
-        listed = ("namespaces", "api_server_cidrs", "operator_namespace_labels")
+        listed = ("namespaces", "api_server_cidrs", "operator_namespace_labels", "scraper_namespaces", "dns_cidrs")
         return {name: _words(value) if name in listed and isinstance(value, str) else value for name, value in values.items()}
 
     @model_validator(mode="after")

@@ -53,7 +53,8 @@ def _data(revision: Revision) -> Manifest:
         "name": revision.name,
         "digest": revision.digest,
         "components": [_component(component) for component in revision.components()],
-        "promptTemplate": revision.prompt_template,
+        # Server-side apply forgets a null, and data must stay what they were.
+        **({"promptTemplate": revision.prompt_template} if revision.prompt_template is not None else {}),
         "collection": revision.collection,
         "parser": revision.parser,
         "hashVersion": revision.hash_version,
