@@ -85,6 +85,11 @@ class Reporter:
         """Change top-level fields of the status; None removes one."""
         self._wanted = {name: value for name, value in {**self._wanted, **fields}.items() if value is not None}
 
+    @property
+    def pending(self) -> bool:
+        """Whether something is not written yet."""
+        return self._wanted != self._written
+
     async def changed(self) -> None:
         """Write, unless nothing changed or the last write was just now. A failure is logged: the next write makes up for it."""
         if self._clock() - self._at >= PAUSE_SECONDS:
@@ -96,7 +101,7 @@ class Reporter:
     async def flush(self) -> None:
         """Write now, if anything changed. Raises `KubeError`."""
         async with self._lock:
-            wanted = orjson.loads(orjson.dumps(self._wanted))
+            wanted = dict(self._wanted)
             if wanted != self._written:
                 self._at = self._clock()
                 await self._sink.apply(self._index, wanted, self._manager)

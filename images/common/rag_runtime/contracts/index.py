@@ -222,6 +222,10 @@ class Work(_Read):
     from_: CopyFrom | None = Field(None, alias="from")
     attempt: int = 0
 
+    def to_wire(self) -> dict[str, Any]:
+        """The work as it was given, to be acknowledged."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
 
 class IndexSpec(_Read):
     """What an index is and what is to be done with it."""
@@ -333,36 +337,6 @@ class Observed(_Written):
     ignored: tuple[Text, ...] = ()
 
 
-class MetricResult(_Written):
-    """One metric of an evaluation."""
-
-    name: str
-    stable: float | None = None
-    candidate: float | None = None
-
-
-class EvaluationResult(_Written):
-    """Numbers of an evaluation; what they mean is decided elsewhere."""
-
-    id: str
-    stable: str
-    candidate: str
-    metric: str
-    questions: int = 0
-    errors: int = 0
-    mean_stable: float | None = None
-    mean_candidate: float | None = None
-    difference: float | None = None
-    low: float | None = None
-    high: float | None = None
-    judged_stable: float | None = None
-    judged_candidate: float | None = None
-    metrics: tuple[MetricResult, ...] = ()
-    listing: str | None = None
-    message: Text = ""
-    completion_time: str | None = None
-
-
 class IndexStatus(_Written):
     """What indexers report. Conditions are the operator's and are not here."""
 
@@ -371,7 +345,8 @@ class IndexStatus(_Written):
     build: Build | None = None
     sync: Sync | None = None
     observed: Observed | None = None
-    evaluations: tuple[EvaluationResult, ...] = ()
+    # As they are stored: a report is passed on whole, whatever later versions add to it.
+    evaluations: tuple[dict[str, Any], ...] = ()
 
 
 class Index(_Read):

@@ -13,7 +13,8 @@ from pymilvus import MilvusClient
 from rag_runtime.milvus.errors import translated
 
 # The client logs each failed call with its traceback before it raises; whoever catches decides what is worth a line.
-logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+for _name in ("pymilvus", "pymilvus.decorators"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 CONNECT_SECONDS = 15.0
 CALL_SECONDS = 60.0

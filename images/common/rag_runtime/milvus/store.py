@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from pymilvus import MilvusClient
@@ -144,10 +145,14 @@ class MilvusIndex:
                 self._client.delete(collection, ids=list(batch), timeout=CALL_SECONDS)
 
     def flush(self) -> None:
-        """Both collections; 2.5 to 3.3 s each where segments are sealed."""
-        for name in (self.name, self.ledger):
+        """Both collections at once: 2.5 to 3.3 s each where segments are sealed."""
+
+        def one(name: str) -> None:
             with translated(f"flush {name}"):
                 self._client.flush(name, timeout=LOAD_SECONDS)
+
+        with ThreadPoolExecutor(2, "flush") as threads:
+            list(threads.map(one, (self.name, self.ledger)))
 
     def present(self, keys: Sequence[str]) -> set[str]:
         """Which of the keys are there."""

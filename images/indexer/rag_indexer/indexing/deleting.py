@@ -33,10 +33,13 @@ class Held:
         return f"the listing lacks {self.documents} of {self.of} documents: nothing is deleted until it is approved"
 
 
-def delete_gone(target: Target, source: str, listing: str, spool: Spool, now: float) -> Held | None:
-    """Delete the documents of `source` that its listing lacks, or hold them. Blocks; raises `MilvusError`."""
+def delete_gone(target: Target, source: str, listing: str, spool: Spool, *, now: float, of: int | None = None) -> Held | None:
+    """Delete the documents of `source` that its listing lacks, or hold them. Blocks; raises `MilvusError`.
+
+    The share is taken of the source's documents, or of `of`, where the source itself is gone from the spec.
+    """
     gone = spool.gone(target.name, source)
-    known = spool.tally(target.name, source)[1]
+    known = spool.tally(target.name, source)[1] if of is None else of
     before = _recorded(target, source)
     held = _verdict(target, gone, known, before, listing)
     if held is None:

@@ -7,13 +7,16 @@ queue, so a slow stage slows the ones before it and memory stays bounded.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from rag_indexer.errors import IndexerError
 from rag_indexer.indexing import planning
+from rag_indexer.indexing.batching import batches, each, first_reason
 from rag_indexer.indexing.deleting import Held, delete_gone
 from rag_indexer.indexing.embedding import Refused
 from rag_indexer.indexing.planning import Plan
@@ -21,23 +24,26 @@ from rag_indexer.indexing.reading import Document, Listed, Reader, Select, take_
 from rag_indexer.indexing.spool import Spool
 from rag_indexer.indexing.target import Target
 from rag_indexer.indexing.writing import write
-from rag_indexer.sources.port import Entry, Source
+from rag_indexer.sources.port import Source
 from rag_runtime.contracts.collections import STATE_WRITING
 from rag_runtime.milvus.errors import IncompleteReadError, MilvusError, MissingError
 from rag_runtime.milvus.rows import Vector
 
 logger = logging.getLogger(__name__)
 
-BATCH_DOCUMENTS = 32
-BATCH_BYTES = 8 * 1024 * 1024
 QUEUED_BATCHES = 2
+# Batches that are compared and embedded at the same time, so that requests are always waiting at the embedder.
+EMBEDDING_BATCHES = 3
 FLUSH_SECONDS = 10.0
 # How often writes that were acknowledged and lost are done again before the pass fails.
 REPAIRS = 3
 _LEDGER_READS = 3
 
 Clock = Callable[[], float]
-Wanted = list[tuple[str, Entry, frozenset[str]]]
+
+
+class PassStoppedError(IndexerError):
+    """The pass was asked to stop; what it wrote is whole."""
 
 
 @dataclass
@@ -70,8 +76,12 @@ class SourcePass:
         self._targets = {target.name: target for target in targets}
         self._spool = spool
         self._clock = clock
-        self._flushed = dict.fromkeys(self._targets, clock())
         self._dirty: set[str] = set()
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Take up nothing more; what is under way is written, then `run` raises `PassStoppedError`."""
+        self._stopping = True
 
     async def run(self) -> dict[str, Outcome]:
         """One pass. An index whose collections are gone gets an error of its own and does not hold up the others."""
@@ -101,7 +111,8 @@ class SourcePass:
         target = self._targets[name]
         try:
             deleted = target.counts.deleted
-            outcome.held = await asyncio.to_thread(delete_gone, target, self._source.name, outcome.listed.id, self._spool, self._clock())
+            remove = partial(delete_gone, target, self._source.name, outcome.listed.id, self._spool, now=self._clock())
+            outcome.held = await asyncio.to_thread(remove)
             if target.counts.deleted > deleted:
                 self._dirty.add(name)
         except MissingError as error:
@@ -121,24 +132,34 @@ class SourcePass:
             return
         read: asyncio.Queue[_Batch | None] = asyncio.Queue(QUEUED_BATCHES)
         ready: asyncio.Queue[_Batch | None] = asyncio.Queue(QUEUED_BATCHES)
+        flushing = asyncio.create_task(self._flush_now_and_then())
         try:
             async with asyncio.TaskGroup() as stages:
                 stages.create_task(self._read(read))
-                stages.create_task(self._embed(read, ready))
+                for _ in range(EMBEDDING_BATCHES):
+                    stages.create_task(self._embed(read, ready))
                 stages.create_task(self._write(ready))
         except BaseExceptionGroup as group:
-            raise _first(group) from group
+            raise first_reason(group) from group
+        finally:
+            flushing.cancel()
+            await asyncio.wait({flushing})
+        if self._stopping:
+            raise PassStoppedError("the pass was stopped before its end")
 
     async def _read(self, out: asyncio.Queue[_Batch | None]) -> None:
         reader = Reader(self._source)
         for wanted in batches(self._spool.changes(self._source.name)):
+            if self._stopping:
+                break
             documents = await asyncio.gather(*(reader.read(document, entry) for document, entry, _ in wanted))
             kept = [document for document in documents if not document.gone]
             await out.put(_Batch(kept, {document: targets for document, _, targets in wanted}))
-        await out.put(None)
+        for _ in range(EMBEDDING_BATCHES):
+            await out.put(None)
 
     async def _embed(self, into: asyncio.Queue[_Batch | None], out: asyncio.Queue[_Batch | None]) -> None:
-        async for batch in _each(into):
+        async for batch in each(into):
             await self._prepare(batch)
             await out.put(batch)
         await out.put(None)
@@ -185,7 +206,7 @@ class SourcePass:
                 plans[position] = planning.failed(self._targets[name], unreadable, before, self._clock())
 
     async def _write(self, into: asyncio.Queue[_Batch | None]) -> None:
-        async for batch in _each(into):
+        async for batch in each(into, ends=EMBEDDING_BATCHES):
             await asyncio.gather(*(self._write_one(name, batch) for name in batch.plans))
 
     async def _write_one(self, name: str, batch: _Batch) -> None:
@@ -194,20 +215,23 @@ class SourcePass:
             await asyncio.to_thread(write, target, batch.plans[name], batch.vectors[name], self._spool)
             self._dirty.add(name)
             target.on_progress()
-            if self._clock() - self._flushed[name] >= FLUSH_SECONDS:
-                await self._flush(name)
 
-    async def _flush(self, name: str) -> None:
-        self._dirty.discard(name)
-        await asyncio.to_thread(self._targets[name].store.flush)
-        self._flushed[name] = self._clock()
+    async def _flush_now_and_then(self) -> None:
+        """The one owner of flushes while writes go on: seldom, because each takes seconds and seals what is there."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            for name in sorted(self._dirty & self._targets.keys()):
+                # A failure is no loss: the last flush of the pass counts.
+                with contextlib.suppress(MilvusError):
+                    await asyncio.shield(asyncio.to_thread(self._targets[name].store.flush))
 
     async def _read_again(self) -> set[str]:
         """Flush, then look for everything written in this pass: acknowledged writes have been lost by servers. Plans what is missing."""
         lost: set[str] = set()
         self._spool.clear_plan()
         for name in sorted(self._dirty):
-            await self._flush(name)
+            await asyncio.to_thread(self._targets[name].store.flush)
+            self._dirty.discard(name)
             missing = await asyncio.to_thread(self._missing, name)
             self._spool.clear_written(name)
             # Settled rows would be taken for documents whose bytes did not change.
@@ -241,36 +265,3 @@ def _load_ledger(target: Target, spool: Spool) -> None:
     spool.clear_ledger(target.name)
     for page in target.store.scan_ledger(target.low, target.high):
         spool.put_ledger(target.name, page)
-
-
-def batches(changes: Iterable[tuple[str, Entry, frozenset[str]]]) -> Iterator[Wanted]:
-    """Changes in groups that are read, embedded and written together."""
-    batch: Wanted = []
-    size = 0
-    for change in changes:
-        if batch and (len(batch) >= BATCH_DOCUMENTS or size + max(change[1].size, 0) > BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(change)
-        size += max(change[1].size, 0)
-    if batch:
-        yield batch
-
-
-async def _each(queue: asyncio.Queue[_Batch | None]) -> AsyncIterator[_Batch]:
-    while (batch := await queue.get()) is not None:
-        yield batch
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The reason the stages ended. Our own kinds say most; a cancelled stage says nothing."""
-    leaves = list(_leaves(group))
-    return next((leaf for leaf in leaves if isinstance(leaf, IndexerError | MilvusError)), leaves[0])
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error

@@ -1,0 +1,9 @@
+"""`python -m rag_indexer`."""
+
+from __future__ import annotations
+
+import sys
+
+from rag_indexer.cli import main
+
+sys.exit(main())

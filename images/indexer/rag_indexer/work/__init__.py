@@ -1,0 +1,1 @@
+"""The commands: each takes a RAGIndex and a context, does its work and returns a summary."""

@@ -1,0 +1,211 @@
+"""What the commands share: the surroundings, connections, and how a RAGIndex becomes a `Target`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from pymilvus import MilvusClient
+
+from rag_indexer.chunking.chunks import Chunker
+from rag_indexer.chunking.tokens import BoundedTokens, ModelTokens, Tokens
+from rag_indexer.errors import EmbedderError, IndexerError, NotAllowedError, PermanentError
+from rag_indexer.indexing.embedding import Embedder
+from rag_indexer.indexing.target import Target
+from rag_indexer.kube import Access, Kube
+from rag_indexer.reporting import FileSink, KubeSink, NoSink, Sink
+from rag_indexer.settings import Settings
+from rag_indexer.sources.opening import Surroundings
+from rag_indexer.work.shapes import owner_of, shape_of
+from rag_runtime.contracts.embedding import ModelCard
+from rag_runtime.contracts.index import EmbedderAccess, Index, IndexSpec, MilvusAccess
+from rag_runtime.embeddings import EmbeddingError, EmbeddingsClient, RejectedError
+from rag_runtime.milvus.connection import Target as MilvusTarget
+from rag_runtime.milvus.connection import Tls, connect, secret_of
+from rag_runtime.milvus.errors import MilvusError, NotOursError, UnsupportedError
+from rag_runtime.milvus.port import IndexStore
+from rag_runtime.milvus.store import MilvusIndex
+
+T = TypeVar("T")
+OpenStore = Callable[[MilvusClient, str], IndexStore]
+
+
+@dataclass(frozen=True)
+class Model:
+    """An embedder that was reached: what it says of itself, and how it counts."""
+
+    embedder: Embedder
+    card: ModelCard
+    tokens: Tokens
+
+
+@dataclass
+class Context:
+    """One process. `open_store` is a parameter so that tests can put something between us and Milvus."""
+
+    settings: Settings
+    sink: Sink
+    around: Surroundings
+    kube: Kube | None = None
+    open_store: OpenStore = MilvusIndex
+    _models: dict[str, Model] = field(default_factory=dict)
+    _clients: dict[str, MilvusClient] = field(default_factory=dict)
+
+    async def store(self, spec: IndexSpec) -> IndexStore:
+        """The index's collections, by a connection that indexes of the same Milvus share."""
+        return self.open_store(await self.milvus(spec.milvus), spec.collection)
+
+    async def milvus(self, access: MilvusAccess) -> MilvusClient:
+        """A connection. Raises `MilvusError`."""
+        key = access.model_dump_json()
+        if key not in self._clients:
+            self._clients[key] = await asyncio.to_thread(connect, self._milvus_target(access))
+        return self._clients[key]
+
+    def _milvus_target(self, access: MilvusAccess) -> MilvusTarget:
+        reference = access.credentials_secret_ref
+        tls = access.tls
+        authority = tls.ca_secret_ref if tls else None
+        return MilvusTarget(
+            access.address,
+            access.database,
+            tls=Tls(self.around.credentials / authority.name / authority.key if authority else None, tls.server_name) if tls else None,
+            secret=secret_of(self.around.credentials / reference.name) if reference else {},
+        )
+
+    async def model(self, access: EmbedderAccess) -> Model:
+        """The embedder, asked for its card and tokenizer once. Raises `EmbedderError`."""
+        key = access.model_dump_json()
+        if key not in self._models:
+            client = self._embeddings(access)
+            try:
+                card = await _card(client)
+                tokenizer = await client.tokenizer()
+            except EmbeddingError as error:
+                await client.close()
+                raise EmbedderError(f"the embedder at {access.url} does not answer: {error}") from error
+            self._models[key] = Model(Embedder(client), card, ModelTokens(tokenizer) if tokenizer else BoundedTokens())
+        return self._models[key]
+
+    def _embeddings(self, access: EmbedderAccess) -> EmbeddingsClient:
+        reference = access.credentials_secret_ref
+        key_file = self.around.credentials / reference.name / "apiKey" if reference else None
+        return EmbeddingsClient(
+            access.url.rstrip("/").removesuffix("/v1"),
+            access.model,
+            dimensions=access.dimensions,
+            query_prefix=access.query_prefix,
+            document_prefix=access.document_prefix,
+            api_key=lambda: key_file.read_text().strip() if key_file else None,
+        )
+
+    async def forget_models(self) -> None:
+        """Ask the embedders anew the next time: one may have been replaced."""
+        for model in self._models.values():
+            await model.embedder.client.close()
+        self._models.clear()
+
+    async def target(self, index: Index, *, low: int = 0, high: int = 1_024) -> tuple[Target, Model]:
+        """The index as something that passes can bring up to date. Raises `PermanentError` when its chunks cannot fit the model."""
+        spec = index.spec
+        content = spec.identity.content
+        model = await self.model(spec.embedder)
+        prefix = spec.embedder.document_prefix
+        limit = spec.embedder.max_input_tokens or model.card.max_tokens
+        prompt = model.card.document_prompt if prefix is None else prefix
+        chunker = Chunker(model.tokens, content.chunking, content.embed_title, limit, prompt)
+        chunker.check()
+        return Target(
+            name=index.name,
+            store=await self.store(spec),
+            embedder=model.embedder,
+            chunker=chunker,
+            content=f"{spec.embedder.model_dump_json()}{content.model_dump_json()}",
+            metadata=spec.metadata_fields,
+            max_delete_fraction=spec.max_delete_fraction,
+            approval=spec.approved_deletions,
+            low=low,
+            high=high,
+        ), model
+
+    async def create(self, index: Index, store: IndexStore) -> None:
+        """Make the index's collections, or find them."""
+        await asyncio.to_thread(store.create, shape_of(index.spec), owner_of(index, self.settings.cluster_uid))
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        await self.forget_models()
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+
+
+async def _card(client: EmbeddingsClient) -> ModelCard:
+    try:
+        return await client.describe()
+    except RejectedError as error:
+        # Not every OpenAI-compatible server lists its models; then nothing is known.
+        if error.status in (404, 405):
+            return ModelCard(id=client.model)
+        raise
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Context]:
+    """A context: in a cluster, with a kubeconfig, or alone with files."""
+    async with contextlib.AsyncExitStack() as stack:
+        access = _access(settings)
+        kube = await stack.enter_async_context(Kube(access, settings.namespace)) if access else None
+        sink: Sink = KubeSink(kube) if kube else FileSink(settings.status_file) if settings.status_file else NoSink()
+        around = Surroundings(settings.sources, settings.credentials, settings.work, kube.config_map if kube else None)
+        context = Context(settings, sink, around, kube)
+        stack.push_async_callback(context.close)
+        yield context
+
+
+def _access(settings: Settings) -> Access | None:
+    if settings.index_file is not None:
+        return None
+    if settings.kubeconfig is not None:
+        return Access.from_kubeconfig(settings.kubeconfig)
+    return Access.in_cluster(settings.kubernetes_host, settings.kubernetes_port) if settings.kubernetes_host else None
+
+
+async def the_index(context: Context) -> Index:
+    """The RAGIndex this process works for. Raises `PermanentError` when there is none, or it cannot be understood."""
+    import yaml
+    from pydantic import ValidationError
+
+    raw = None
+    if context.settings.index_file is not None:
+        raw = yaml.safe_load(_text(context.settings.index_file))
+    elif context.kube is not None and context.settings.index:
+        raw = await context.kube.index(context.settings.index)
+    if raw is None:
+        raise PermanentError(f"there is no RAGIndex {context.settings.index or '(RAG_INDEX and RAG_INDEX_FILE are not set)'}")
+    try:
+        return Index.model_validate(raw)
+    except ValidationError as error:
+        raise PermanentError(f"the RAGIndex cannot be read: {error}") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise PermanentError(f"failed to read {path}: {error.strerror}") from error
+
+
+def as_indexer_error(error: Exception) -> IndexerError:
+    """What a store's exception means for a command."""
+    if isinstance(error, IndexerError):
+        return error
+    if isinstance(error, NotOursError | UnsupportedError):
+        return NotAllowedError(str(error))
+    if isinstance(error, MilvusError):
+        return IndexerError(str(error))
+    return IndexerError(f"{type(error).__name__}: {error}")

@@ -1,0 +1,170 @@
+"""Copy: fill a new index with another one's chunks and vectors. Nothing is embedded; sources are not read.
+
+The other index may be in use and change meanwhile. So chunks are copied first, then the ledger is, and a document is only called done when
+its copied chunks are exactly those the ledger names. What does not fit is removed and left to the syncer, like any change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from rag_indexer import probes
+from rag_indexer.errors import IndexerError, PermanentError
+from rag_indexer.reporting import MANAGER_JOB, Reporter
+from rag_indexer.work import health
+from rag_indexer.work.context import Context
+from rag_runtime.contracts import collections as names
+from rag_runtime.contracts.collections import chunks_digest
+from rag_runtime.contracts.index import Build, CopyFrom, Index, timestamp
+from rag_runtime.milvus.port import IndexStore
+from rag_runtime.milvus.rows import Chunk, LedgerRow, Vector
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 1_024
+_ABOUT = f"{names.META_PREFIX}about"
+
+
+class CopyRun:
+    """One copy. Resumable: keys that are there are not written again."""
+
+    def __init__(self, context: Context, index: Index, *, must_shorten: bool = False) -> None:
+        self._context = context
+        self._index = index
+        self._wanted = index.spec.identity.content.dimensions
+        self._from = _origin(index, self._wanted, must_shorten)
+        self._reporter = Reporter(context.sink, index.name, MANAGER_JOB)
+        self._build = Build(start_time=timestamp(time.time()))
+
+    async def run(self) -> dict[str, Any]:
+        """Do it. Returns the summary; raises what ends the attempt."""
+        spec = self._index.spec
+        self._reporter.set(acknowledged=spec.work.to_wire())
+        ignored = await health.check_server(self._context, self._index)
+        client = await self._context.milvus(spec.milvus)
+        origin = self._context.open_store(client, self._from.collection)
+        store = await self._context.store(spec)
+        if not await asyncio.to_thread(origin.exists):
+            raise PermanentError(f"there is no collection {self._from.collection} to copy from")
+        await self._context.create(self._index, store)
+        try:
+            keys = await self._chunks(origin, store)
+            documents = await self._ledger(origin, store, keys)
+        except Exception as error:
+            await self._tell(message=str(error))
+            raise
+        return await self._finish(origin, store, documents, ignored)
+
+    async def _chunks(self, origin: IndexStore, store: IndexStore) -> dict[str, list[str]]:
+        """Copy every chunk; returns the keys by document."""
+        keys: dict[str, list[str]] = {}
+        pages = origin.scan_chunks(vectors=True)
+        while (page := await asyncio.to_thread(next, pages, None)) is not None:
+            for start in range(0, len(page), _BATCH):
+                await asyncio.to_thread(self._copy, store, page[start : start + _BATCH])
+            for chunk in page:
+                keys.setdefault(chunk.document, []).append(chunk.key)
+            self._build = self._build.model_copy(update={"chunks": self._build.chunks + len(page)})
+            await self._tell()
+        return keys
+
+    def _copy(self, store: IndexStore, chunks: Sequence[Chunk]) -> None:
+        there = store.present([chunk.key for chunk in chunks])
+        missing = [replace(chunk, vector=shortened(chunk.vector, self._wanted)) for chunk in chunks if chunk.key not in there]
+        if missing:
+            store.insert_chunks(missing)
+            if lost := {chunk.key for chunk in missing} - store.present([chunk.key for chunk in missing]):
+                raise IndexerError(f"{len(lost)} copied chunks cannot be read")
+
+    async def _ledger(self, origin: IndexStore, store: IndexStore, keys: dict[str, list[str]]) -> int:
+        """Copy the ledger rows that the copied chunks agree with; remove the chunks of the others. Returns the documents done."""
+        done = 0
+        pages = origin.scan_ledger()
+        while (page := await asyncio.to_thread(next, pages, None)) is not None:
+            rows = [row for row in page if _agrees(row, keys.get(row.document, []))]
+            await asyncio.to_thread(store.put_ledger, rows)
+            for row in rows:
+                keys.pop(row.document, None)
+            done += len(rows)
+            self._build = self._build.model_copy(update={"documents": done})
+        left = [key for found in keys.values() for key in found]
+        await asyncio.to_thread(store.delete_chunks, left)
+        if left:
+            logger.info("documents changed while they were copied", extra={"documents": len(keys), "chunks": len(left)})
+        return done
+
+    async def _finish(self, origin: IndexStore, store: IndexStore, documents: int, ignored: list[str]) -> dict[str, Any]:
+        await asyncio.to_thread(self._about, origin, store)
+        await asyncio.to_thread(store.flush)
+        await asyncio.to_thread(self._verify, store, documents)
+        await asyncio.to_thread(store.load, self._index.spec.milvus.replicas)
+        pending = await health.indexed(store)
+        observed = await health.observe(self._context, self._index, store, None, equal="Equal", ignored=ignored)
+        self._reporter.set(observed=observed.to_wire(), completed=self._index.spec.work.to_wire())
+        self._build = self._build.model_copy(update={"total": documents, "completion_time": timestamp(time.time())})
+        await self._tell()
+        chunks = await asyncio.to_thread(store.count_chunks)
+        return {
+            "command": "copy",
+            "index": self._index.name,
+            "documents": documents,
+            "chunks": chunks,
+            "embedded": 0,
+            "pendingRows": pending,
+        }
+
+    def _about(self, origin: IndexStore, store: IndexStore) -> None:
+        """Fingerprint and probe vectors are the model's, so they come along."""
+        store.put_ledger(list(origin.ledger_of([_ABOUT]).values()))
+        kept = probes.stored_probes(origin, self._from.dimensions)
+        if kept:
+            probes.store_probes(store, [shortened(vector, self._wanted) for vector in kept], time.time())
+
+    def _verify(self, store: IndexStore, documents: int) -> None:
+        """Compare the copy with its own ledger, which was the origin's."""
+        from rag_indexer.work.sweeping import inspect
+
+        findings = inspect(store)
+        if not findings.sound or findings.documents < documents:
+            raise IndexerError(
+                f"the copy is not whole: {findings.documents} of {documents} documents, {len(findings.incomplete)} lack chunks, "
+                f"{len(findings.orphans)} chunks have no document, {len(findings.twice)} keys are there twice"
+            )
+
+    async def _tell(self, message: str = "") -> None:
+        self._reporter.set(build=self._build.model_copy(update={"message": message[:1_000]}).to_wire())
+        await self._reporter.changed() if not message and self._build.completion_time is None else await self._reporter.flush()
+
+
+def shortened(vector: Vector | None, dimensions: int) -> Vector:
+    """The first `dimensions` numbers, at unit length again when some were cut; else the vector as it is."""
+    if vector is None:
+        raise ValueError("a chunk without a vector")
+    if len(vector) == dimensions:
+        return vector
+    cut = vector[:dimensions]
+    unit: Vector = (cut / max(float(np.linalg.norm(cut)), 1e-12)).astype(np.float32)
+    return unit
+
+
+def _origin(index: Index, wanted: int, must_shorten: bool) -> CopyFrom:
+    origin = index.spec.work.from_
+    if origin is None:
+        raise PermanentError(f"work of {index.name} has no `from`: there is nothing to copy")
+    if origin.dimensions < wanted or (must_shorten and origin.dimensions == wanted):
+        raise PermanentError(f"vectors of {origin.dimensions} dimensions cannot be cut to {wanted}")
+    return origin
+
+
+def _agrees(row: LedgerRow, keys: list[str]) -> bool:
+    """Failed documents are copied too when they have no chunks: they need not be tried again at once."""
+    if row.state in names.SETTLED:
+        return chunks_digest(keys) == (row.chunks_digest or chunks_digest(()))
+    return row.state == names.STATE_FAILED and not keys

@@ -1,0 +1,136 @@
+"""Only the layout changed: how many of the ten chunks that exact search finds does each revision find?
+
+The vectors of both indexes are the same, so relevance judgements would measure nothing but noise. Exact search compares every question with
+every vector of the candidate's index.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from rag_indexer.errors import EmbedderError
+from rag_indexer.evaluate.bootstrap import paired_difference
+from rag_indexer.evaluate.job import EvaluationSettings
+from rag_indexer.evaluate.questions import Question, parse
+from rag_indexer.work.context import Context
+from rag_indexer.work.evaluation import read_object
+from rag_runtime.contracts import headers
+from rag_runtime.contracts.index import Index, timestamp
+from rag_runtime.embeddings import EmbeddingError
+from rag_runtime.milvus.port import IndexStore
+
+DEPTH = 10
+METRIC = f"Recall@{DEPTH}"
+_CONCURRENCY = 4
+Place = tuple[str, int]  # document and ordinal: what an answer says of a chunk
+Matrix = NDArray[np.float32]
+
+
+async def compare_with_exact(context: Context, index: Index, settings: EvaluationSettings) -> dict[str, Any]:
+    """The report, of the same shape as an evaluation's."""
+    found: dict[str, Any] = {"id": settings.evaluation_id, "stable": settings.stable, "candidate": settings.candidate, "metric": METRIC}
+    try:
+        found |= await _numbers(context, index, settings)
+    except (ValueError, OSError, httpx.HTTPError) as error:
+        found |= {"questions": 0, "message": f"failed to compare with exact search: {error}"[:1024]}
+    return {**found, "completionTime": timestamp(time.time())}
+
+
+async def _numbers(context: Context, index: Index, settings: EvaluationSettings) -> dict[str, Any]:
+    questions = parse(await asyncio.to_thread(_text, context, settings))
+    vectors = await _embedded(context, index, questions)
+    exact = await asyncio.to_thread(nearest, await context.store(index.spec), vectors, index.spec.identity.layout.index.metric)
+    stable, candidate = await asyncio.gather(*(_asked(settings, revision, questions) for revision in (settings.stable, settings.candidate)))
+    whole = [(truth, one, two) for truth, one, two in zip(exact, stable, candidate, strict=True) if one is not None and two is not None]
+    counts = {
+        "questions": len(whole),
+        "errors": len(questions) - len(whole),
+        "errorsStable": stable.count(None),
+        "errorsCandidate": candidate.count(None),
+    }
+    if not whole:
+        return {**counts, "message": "no question was answered by both"}
+    ones, twos = [_share(truth, one) for truth, one, _ in whole], [_share(truth, two) for truth, _, two in whole]
+    difference = paired_difference(ones, twos, 0)
+    return {
+        **counts,
+        "meanStable": round(float(np.mean(ones)), 6),
+        "meanCandidate": round(float(np.mean(twos)), 6),
+        "difference": round(difference.value, 6),
+        "low": round(difference.low, 6),
+        "high": round(difference.high, 6),
+    }
+
+
+def _text(context: Context, settings: EvaluationSettings) -> str:
+    location = settings.questions_s3
+    return read_object(context, orjson.loads(location)) if location else Path(settings.questions_file).read_text()
+
+
+async def _embedded(context: Context, index: Index, questions: list[Question]) -> Matrix:
+    model = await context.model(index.spec.embedder)
+    try:
+        found = await model.embedder.client.embed_queries([question.text for question in questions], timeout=120)
+    except EmbeddingError as error:
+        raise EmbedderError(f"failed to embed the questions: {error}") from error
+    return found.vectors
+
+
+def nearest(store: IndexStore, queries: Matrix, metric: str, depth: int = DEPTH) -> list[list[Place]]:
+    """The `depth` nearest chunks of each query, by comparing with every vector. Blocks."""
+    best: list[list[tuple[float, Place]]] = [[] for _ in queries]
+    for page in store.scan_chunks(vectors=True):
+        places = [(chunk.document, chunk.ordinal) for chunk in page]
+        scores = similarity(queries, np.stack([chunk.vector for chunk in page if chunk.vector is not None]), metric)
+        for known, row in zip(best, scores, strict=True):
+            top = np.argsort(-row)[:depth]
+            known += [(float(row[at]), places[at]) for at in top]
+            known.sort(key=lambda item: -item[0])
+            del known[depth:]
+    return [[place for _, place in known] for known in best]
+
+
+def similarity(queries: Matrix, vectors: Matrix, metric: str) -> Matrix:
+    """Higher is nearer, whatever the metric."""
+    if metric == "L2":
+        distances: Matrix = -((queries[:, None, :] - vectors[None, :, :]) ** 2).sum(axis=2)
+        return distances
+    if metric == "COSINE":
+        queries = queries / np.linalg.norm(queries, axis=1, keepdims=True)
+        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    products: Matrix = queries @ vectors.T
+    return products
+
+
+async def _asked(settings: EvaluationSettings, revision: str, questions: list[Question]) -> list[list[Place] | None]:
+    """What a revision finds, question by question; None where it does not answer in full."""
+    gate = asyncio.Semaphore(_CONCURRENCY)
+    async with httpx.AsyncClient(base_url=settings.gateway_url, timeout=30.0, trust_env=False) as http:
+
+        async def ask(question: Question) -> list[Place] | None:
+            async with gate:
+                body = {"query": question.text, "k": DEPTH, "groupBy": "chunk"}
+                try:
+                    reply = await http.post("/v1/retrieve", json=body, headers={headers.REVISION: revision})
+                except httpx.HTTPError:
+                    return None
+            whole = (
+                reply.status_code == httpx.codes.OK
+                and reply.headers.get(headers.REVISION) == revision
+                and headers.MODE not in reply.headers
+            )
+            return [(result["document"], result["ordinal"]) for result in reply.json()["results"]] if whole else None
+
+        return await asyncio.gather(*(ask(question) for question in questions))
+
+
+def _share(truth: list[Place], found: list[Place]) -> float:
+    return len(set(truth) & set(found)) / len(truth) if truth else 1.0

@@ -1,0 +1,288 @@
+"""Which index is followed, which source is due, and running passes. One pass at a time: it may serve several indexes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rag_indexer.errors import EmbedderError, IndexerError, PermanentError, SourceError
+from rag_indexer.indexing.passing import Outcome, PassStoppedError, SourcePass, load_ledger
+from rag_indexer.indexing.spool import Spool
+from rag_indexer.indexing.target import Target
+from rag_indexer.kube import KubeError
+from rag_indexer.reporting import PAUSE_SECONDS
+from rag_indexer.sources.globs import selector
+from rag_indexer.sources.opening import open_source
+from rag_indexer.sources.port import Source
+from rag_indexer.work import health
+from rag_indexer.work.context import Context, Model
+from rag_indexer.work.freshness import SyncReport
+from rag_runtime.contracts.index import Index, SourceSpec
+from rag_runtime.milvus.errors import MilvusError, MissingError, NotOursError
+
+logger = logging.getLogger(__name__)
+
+# A source that failed is tried again after a short while, or after its interval when that is shorter still.
+RETRY_SECONDS = 5.0
+# The ledger as remembered is compared with the store's this often; every pass that fails reads it anew.
+REREAD_SECONDS = 600.0
+# Embedders are asked for their card and probe vectors this often.
+PROBE_SECONDS = 300.0
+# A pass that makes no progress for so long is stuck, and the pod is better started again.
+STUCK_SECONDS = 1_800.0
+
+
+@dataclass
+class Followed:
+    """An index that is kept up to date."""
+
+    index: Index
+    target: Target
+    model: Model
+    report: SyncReport
+    ledger_read: float = float("-inf")
+    probed: float = float("-inf")
+    equal: str = "Unknown"
+
+
+@dataclass
+class Syncer:
+    """The syncer of one pipeline."""
+
+    context: Context
+    knows: bool = False
+    _wanted: dict[str, Index] = field(default_factory=dict)
+    _followed: dict[str, Followed] = field(default_factory=dict)
+    _reports: dict[str, SyncReport] = field(default_factory=dict)
+    _due: dict[str, float] = field(default_factory=dict)
+    _sources: dict[str, Source] = field(default_factory=dict)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _running: tuple[SourcePass, list[str]] | None = None
+    _progress: float = field(default_factory=time.monotonic)
+    _passes: int = 0
+
+    def __post_init__(self) -> None:
+        self._spool = Spool(self.context.settings.work / "sync.spool")
+
+    async def set_indexes(self, indexes: Mapping[str, Index]) -> None:
+        """These are all the pipeline's indexes now."""
+        self._wanted = dict(indexes)
+        self.knows = True
+        if self._running and not all(_is_live(indexes.get(name)) for name in self._running[1]):
+            self._running[0].stop()
+        self._changed.set()
+
+    def stuck(self) -> str | None:
+        """Why the process should be started again."""
+        silent = time.monotonic() - self._progress
+        return f"no progress for {silent:.0f} s" if silent > STUCK_SECONDS else None
+
+    def summary(self) -> dict[str, Any]:
+        """What was done."""
+        return {"passes": self._passes, "indexes": {name: followed.target.counts.__dict__ for name, followed in self._followed.items()}}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            self._changed.clear()
+            await self._take_up()
+            for report in self._reports.values():
+                await report.changed()
+            for spec, names in self._due_now():
+                await self._pass(spec, names)
+                if self._changed.is_set():
+                    break
+            else:
+                await self._wait()
+
+    async def close(self) -> None:
+        """Let go of sources and scratch space; tell what is not told yet."""
+        for source in self._sources.values():
+            await source.close()
+        for report in self._reports.values():
+            with contextlib.suppress(KubeError):
+                await report.flush()
+        self._spool.close()
+
+    async def _wait(self) -> None:
+        self._progress = time.monotonic()
+        soonest = min(self._due.values(), default=time.monotonic() + 60.0)
+        if any(report.reporter.pending for report in self._reports.values()):
+            soonest = min(soonest, time.monotonic() + PAUSE_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), max(soonest - time.monotonic(), 0.05))
+
+    # Which indexes.
+
+    async def _take_up(self) -> None:
+        for name in list(self._followed):
+            if not _is_live(self._wanted.get(name)):
+                self._let_go(name)
+        for name, index in self._wanted.items():
+            if _is_live(index):
+                await self._follow(name, index)
+            elif index.spec.work.mode == "Stop":
+                await self._acknowledge(name, index)
+
+    def _let_go(self, name: str) -> None:
+        logger.info("no longer followed", extra={"index": name})
+        del self._followed[name]
+        self._spool.clear_ledger(name)
+        self._spool.clear_written(name)
+
+    async def _acknowledge(self, name: str, index: Index) -> None:
+        """Say that it is let go: from here on nothing is written there."""
+        report = self._report(name, index)
+        report.reporter.set(acknowledged=index.spec.work.to_wire())
+        await report.changed()
+
+    def _report(self, name: str, index: Index) -> SyncReport:
+        if name not in self._reports:
+            self._reports[name] = SyncReport.of(self.context.sink, index)
+        return self._reports[name]
+
+    async def _follow(self, name: str, index: Index) -> None:
+        known = self._followed.get(name)
+        if known is not None and known.index.spec == index.spec:
+            return
+        report = self._report(name, index)
+        try:
+            target, model = await self.context.target(index)
+            if known is not None:
+                target.counts = known.target.counts
+        except (PermanentError, EmbedderError, MilvusError) as error:
+            # It stays as it was; a reader is served from what is there.
+            report.error(str(error))
+            await report.changed()
+            self._due = {f"{name}/": time.monotonic() + RETRY_SECONDS, **self._due}
+            return
+        target.on_progress = self._has_progress
+        self._followed[name] = Followed(index, target, model, report)
+        report.reporter.set(acknowledged=index.spec.work.to_wire())
+        for spec in index.spec.sources:
+            self._due[_key(spec)] = float("-inf")
+        await self._look_at(self._followed[name])
+        await report.changed()
+
+    def _has_progress(self) -> None:
+        self._progress = time.monotonic()
+
+    async def _look_at(self, followed: Followed) -> None:
+        """Load it, compare probes, read its ledger: whatever has not been done lately. Errors end up in its report."""
+        now = time.monotonic()
+        try:
+            if now - followed.probed > PROBE_SECONDS:
+                await asyncio.to_thread(followed.target.store.load, followed.index.spec.milvus.replicas)
+                await self._probe(followed)
+                followed.probed = now
+            if now - followed.ledger_read > REREAD_SECONDS:
+                await load_ledger(followed.target, self._spool)
+                followed.ledger_read = now
+        except (EmbedderError, MilvusError) as error:
+            followed.report.error(str(error))
+
+    async def _probe(self, followed: Followed) -> None:
+        dimensions = followed.index.spec.identity.content.dimensions
+        try:
+            followed.equal = await health.check_probes(followed.target, followed.model, dimensions, store=False)
+        except EmbedderError as error:
+            # Deletions need no embedder, and an index whose embedder is away is still as good as it was.
+            followed.equal = "Unknown"
+            followed.report.error(str(error))
+        is_other = followed.equal == "Different"
+        followed.target.mismatch = "the embedder is not the one that made this index: its probe vectors differ" if is_other else ""
+        model, store = followed.model, followed.target.store
+        found = await health.observe(self.context, followed.index, store, model, equal=followed.equal, ignored=[])
+        followed.report.reporter.set(observed=found.to_wire())
+
+    # Which source.
+
+    def _due_now(self) -> Iterable[tuple[SourceSpec, list[str]]]:
+        """Sources whose time has come, each with the indexes that live on it."""
+        now = time.monotonic()
+        by_source: dict[str, tuple[SourceSpec, list[str]]] = {}
+        for name, followed in self._followed.items():
+            for spec in followed.index.spec.sources:
+                by_source.setdefault(_key(spec), (spec, []))[1].append(name)
+        self._due = {key: at for key, at in self._due.items() if key in by_source or at > now}
+        return [found for key, found in by_source.items() if self._due.get(key, float("-inf")) <= now]
+
+    async def _pass(self, spec: SourceSpec, names: list[str]) -> None:
+        followed = [self._followed[name] for name in names]
+        for each in followed:
+            await self._look_at(each)
+        usable = [each for each in followed if each.ledger_read > float("-inf")]
+        started = time.monotonic()
+        if not usable:
+            self._due[_key(spec)] = started + RETRY_SECONDS
+            return await self._tell(followed)
+        try:
+            await self._run_pass(spec, usable)
+            self._due[_key(spec)] = started + spec.sync_interval
+        except (IndexerError, MilvusError) as error:
+            self._failed(spec, usable, error)
+            self._due[_key(spec)] = time.monotonic() + min(RETRY_SECONDS, spec.sync_interval)
+        return await self._tell(followed)
+
+    async def _run_pass(self, spec: SourceSpec, followed: list[Followed]) -> None:
+        self._passes += 1
+        source = self._source(spec, max(each.index.spec.max_document_size for each in followed))
+        run = SourcePass(source, selector(spec.include, spec.exclude), [each.target for each in followed], self._spool)
+        self._running = run, [each.target.name for each in followed]
+        try:
+            outcomes = await run.run()
+        finally:
+            self._running = None
+        for each in followed:
+            outcome: Outcome = outcomes[each.target.name]
+            each.report.passed(spec.name, outcome, each.target, self._spool)
+            if outcome.error:
+                each.ledger_read = float("-inf")
+            await self._drop_removed_sources(each, outcome)
+
+    async def _drop_removed_sources(self, followed: Followed, outcome: Outcome) -> None:
+        """Documents of a source that the spec no longer has. The same guard holds them when they are many."""
+        known = {spec.name for spec in followed.index.spec.sources}
+        for source in self._spool.sources_of(followed.target.name) - known:
+            held = await followed.report.remove_source(source, outcome.listed.id, followed.target, self._spool)
+            logger.info("source removed", extra={"source": source, "index": followed.target.name, "held": str(held) if held else None})
+
+    def _source(self, spec: SourceSpec, max_bytes: int) -> Source:
+        key = f"{_key(spec)}{max_bytes}"
+        if key not in self._sources:
+            self._sources[key] = open_source(spec, self.context.around, max_bytes=max_bytes)
+        return self._sources[key]
+
+    def _failed(self, spec: SourceSpec, followed: list[Followed], error: Exception) -> None:
+        if isinstance(error, PassStoppedError):
+            logger.info("the pass was stopped", extra={"source": spec.name})
+            return
+        logger.warning("the pass failed", extra={"source": spec.name, "reason": str(error), "kind": type(error).__name__})
+        for each in followed:
+            each.report.failed(spec.name, str(error))
+            if not isinstance(error, SourceError):
+                # What was written is not known for sure.
+                each.ledger_read = float("-inf")
+            if isinstance(error, EmbedderError):
+                each.probed = float("-inf")
+            if isinstance(error, MissingError | NotOursError):
+                each.report.error(str(error))
+
+    async def _tell(self, followed: list[Followed]) -> None:
+        for each in followed:
+            each.report.measure(each.target, self._spool)
+            await each.report.changed()
+
+
+def _is_live(index: Index | None) -> bool:
+    return index is not None and index.spec.work.mode == "Sync" and not index.spec.collecting
+
+
+def _key(spec: SourceSpec) -> str:
+    """Indexes share a pass when they describe a source in the same words."""
+    return spec.model_dump_json()

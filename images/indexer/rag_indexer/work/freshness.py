@@ -1,0 +1,118 @@
+"""What a syncer says of one index: how fresh each source is, what failed, what is held, since when something waits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from rag_indexer.indexing.deleting import Held, delete_gone
+from rag_indexer.indexing.passing import Outcome
+from rag_indexer.indexing.spool import Spool
+from rag_indexer.indexing.target import Target
+from rag_indexer.reporting import MANAGER_SYNC, Reporter, Sink
+from rag_runtime.contracts.index import (
+    MAX_FAILED,
+    DeletionHeld,
+    FailedDocument,
+    Index,
+    Listing,
+    SourceSync,
+    Sync,
+    timestamp,
+)
+
+
+@dataclass
+class SyncReport:
+    """The `sync` part of a status. What an earlier syncer said is the beginning: a restart does not make an index look unsynced."""
+
+    reporter: Reporter
+    _sources: dict[str, SourceSync] = field(default_factory=dict)
+    _held: dict[str, Held] = field(default_factory=dict)
+    _waiting: dict[str, float] = field(default_factory=dict)
+    _names: tuple[str, ...] = ()
+    _error: str = ""
+
+    @classmethod
+    def of(cls, sink: Sink, index: Index) -> SyncReport:
+        """The report of an index, continued."""
+        report = cls(Reporter(sink, index.name, MANAGER_SYNC))
+        if index.status and index.status.sync:
+            report._sources = {known.name: known for known in index.status.sync.sources}
+        report._names = tuple(spec.name for spec in index.spec.sources)
+        return report
+
+    def error(self, message: str) -> None:
+        """Something that concerns no single source; it is shown with each until a pass succeeds."""
+        self._error = message
+        for name in self._names:
+            self.failed(name, message)
+
+    def failed(self, source: str, message: str) -> None:
+        """A pass failed: the last listing that was applied stays what it was."""
+        known = self._sources.get(source) or SourceSync(name=source)
+        self._sources[source] = known.model_copy(update={"error": message[:1_000]})
+        self._waiting.setdefault(source, time.time())
+
+    def passed(self, source: str, outcome: Outcome, target: Target, spool: Spool) -> None:
+        """A pass ended."""
+        self._error = ""
+        self._held.pop(source, None)
+        if outcome.held:
+            self._held[source] = outcome.held
+        if not outcome.applied:
+            return self.failed(source, outcome.error or str(outcome.held))
+        self._waiting.pop(source, None)
+        listing = Listing(id=outcome.listed.id, start_time=timestamp(outcome.listed.started), duration=round(outcome.seconds, 3))
+        documents = spool.tally(target.name, source)[0]
+        self._sources[source] = SourceSync(name=source, listing=listing, documents=documents)
+        return None
+
+    async def remove_source(self, source: str, listing: str, target: Target, spool: Spool) -> Held | None:
+        """Delete what is left of a source that is gone from the spec, or hold it."""
+        spool.clear_listing(source)
+        known = spool.tally(target.name)[1]
+        held = await asyncio.to_thread(delete_gone, target, source, listing, spool, now=time.time(), of=known)
+        if held:
+            self._held[source] = held
+        else:
+            self._held.pop(source, None)
+        return held
+
+    def measure(self, target: Target, spool: Spool) -> None:
+        """Count what the index holds now and put everything into the status."""
+        documents, _, chunks, failed = spool.tally(target.name)
+        rows = spool.failed(target.name, MAX_FAILED)
+        sources = tuple(self._sources[name] for name in self._names if name in self._sources)
+        self.reporter.set(
+            sync=Sync(
+                listing=_oldest(sources) if len(sources) == len(self._names) else None,
+                sources=sources,
+                documents=documents,
+                chunks=chunks,
+                embedded=target.counts.inserted,
+                failed=tuple(FailedDocument(id=row.document, reason=row.reason, attempts=max(row.attempts, 1)) for row in rows),
+                failed_count=failed,
+                deletion_held=self._shown_held(),
+                oldest_pending=timestamp(min(self._waiting.values())) if self._waiting else None,
+            ).to_wire()
+        )
+
+    def _shown_held(self) -> DeletionHeld | None:
+        held = next(iter(self._held.values()), None)
+        return DeletionHeld(listing=held.listing, documents=held.documents, of=held.of) if held else None
+
+    async def changed(self) -> None:
+        """Write it, if it is time."""
+        await self.reporter.changed()
+
+    async def flush(self) -> None:
+        """Write it now."""
+        await self.reporter.flush()
+
+
+def _oldest(sources: tuple[SourceSync, ...]) -> Listing | None:
+    """The index is as fresh as the source that was applied longest ago."""
+    listings = [source.listing for source in sources if source.listing]
+    return min(listings, key=lambda listing: listing.start_time) if len(listings) == len(sources) and listings else None
