@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rag_embedder.batching.calls import Call
@@ -35,7 +35,7 @@ class Budget:
 
 
 class Lane:
-    """The waiting texts. `waiting` counts those that still need computing."""
+    """The waiting texts and their sums. Whatever leaves `_texts` for good is counted out at that moment, and only there."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -54,7 +54,7 @@ class Lane:
     def oldest(self) -> Waiting | None:
         """The text that is computed next."""
         while self._texts and self._texts[0].call.over:
-            self._texts.popleft()
+            self._count_out([self._texts.popleft()])
         return self._texts[0] if self._texts else None
 
     def take(self, budget: Budget) -> list[Waiting]:
@@ -72,20 +72,26 @@ class Lane:
             batch.append(entry)
         chosen = set(batch)
         self._texts.extendleft(entry for entry in reversed(window) if entry not in chosen)
-        self.waiting -= len(batch)
-        self.tokens -= sum(entry.length for entry in batch)
+        self._count_out(batch)
         return batch
 
     def _pop_window(self) -> Iterator[Waiting]:
         found = 0
         while self._texts and found < WINDOW:
             entry = self._texts.popleft()
-            if not entry.call.over:
+            if entry.call.over:
+                self._count_out([entry])
+            else:
                 found += 1
                 yield entry
 
     def _abandoned(self, call: Call) -> None:
-        """Count a dead call's texts out at once; they leave the queue when it is next looked through."""
+        """Forget a dead call's texts at once, so that they make room and are no reason to scale."""
         gone = [entry for entry in self._texts if entry.call is call]
-        self.waiting -= len(gone)
-        self.tokens -= sum(entry.length for entry in gone)
+        if gone:
+            self._texts = deque(entry for entry in self._texts if entry.call is not call)
+            self._count_out(gone)
+
+    def _count_out(self, entries: Sequence[Waiting]) -> None:
+        self.waiting -= len(entries)
+        self.tokens -= sum(entry.length for entry in entries)

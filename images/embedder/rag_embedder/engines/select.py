@@ -32,11 +32,9 @@ def graph_file(model: Description) -> Path | None:
 
 
 def weight_files(model: Description) -> list[Path]:
-    """The files whose digests are the identity of the weights."""
-    if has_own_graph(model):
-        return weights.files(model.home)
+    """The files whose digests are the identity of the weights: safetensors, whatever computes; a graph only where there are none."""
     graph = graph_file(model)
-    if graph is None:
+    if graph is None or any(model.home.glob("*.safetensors")):
         return weights.files(model.home)
     data = {".xml": graph.with_suffix(".bin"), ".onnx": graph.with_name(graph.name + "_data")}[graph.suffix]
     return [graph, *([data] if data.exists() else [])]

@@ -46,8 +46,9 @@ def _directory(path: Path) -> Path:
 def _snapshot(model: str, revision: str, download: Download, has_own_graph: Callable[[Path], bool]) -> Path:
     try:
         home = download(model, revision, DESCRIPTION)
-        wanted = SAFETENSORS if has_own_graph(home) else tuple(pattern for pair in GRAPHS for pattern in pair)
-        return download(model, revision, (*DESCRIPTION, *wanted))
+        # The safetensors are the model's identity even where a graph computes it.
+        graphs = () if has_own_graph(home) else tuple(pattern for pair in GRAPHS for pattern in pair)
+        return download(model, revision, (*DESCRIPTION, *SAFETENSORS, *graphs))
     except ModelError:
         raise
     except Exception as error:
