@@ -114,7 +114,7 @@ class ApiServer:
     def start(self, name: str) -> None:
         """Start a component, or start it again after `kill`, and wait until it is ready."""
         component = self._components[name]
-        process = processes.start(component, self.directory, die_with_parent=True)
+        process = processes.start(component, self.directory)
         self._started[name] = process
         wait_ready(component, alive=lambda: process.poll() is None)
 

@@ -178,8 +178,8 @@ class Cluster:
         with step(f"{'restart' if found else 'start'} {component.name}"):
             if found:
                 processes.stop(found.pid)
-            process = processes.start(component, self.state)
-            processes.wait_ready(component, alive=lambda: process.poll() is None)
+            processes.start_detached(component, self.state)
+            processes.wait_ready(component, alive=lambda: processes.find(self.state, component.name) is not None)
 
     def _install_addons(self, plane: ControlPlane, node: Node) -> None:
         values = self._addon_values(plane)

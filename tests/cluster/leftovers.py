@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cluster import processes
-from cluster.commands import CommandError, run
+from cluster.commands import ClusterError, CommandError, run
 from cluster.node import Node
 from cluster.paths import cache_dir
 from cluster.processes import wait_until
@@ -36,10 +36,18 @@ def stop_everything(state: Path, data: Path) -> None:
         _kill(pid)
     everyone = [process.pid for process in ours] + inside
     wait_until(lambda: not any(processes.alive(pid) for pid in everyone) and not _members(groups), 10, "processes to end")
-    for target in reversed(list(_mounts((state, data, cache_dir() / "containerd")))):
-        run(["umount", "--lazy", target])
+    _unmount((state, data, cache_dir() / "containerd"))
     _remove_cgroups(groups)
     _forget_containers(data)
+
+
+def _unmount(directories: tuple[Path, ...]) -> None:
+    for target in reversed(list(mounts_below(directories))):
+        with suppress(CommandError):  # gone by itself: a dying shim unmounts, too
+            run(["umount", "--lazy", target])
+    remaining = list(mounts_below(directories))
+    if remaining:
+        raise ClusterError(f"failed to unmount {remaining}")
 
 
 def remove_containers(node: Node) -> None:
@@ -100,7 +108,8 @@ def _remove_cgroups(groups: list[Path]) -> None:
                 group.rmdir()
 
 
-def _mounts(below: tuple[Path, ...]) -> Iterator[str]:
+def mounts_below(below: tuple[Path, ...]) -> Iterator[str]:
+    """Mount points under these directories, in the order they were made."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         target = line.split()[4].encode().decode("unicode_escape")
         if any(Path(target).is_relative_to(directory) for directory in below):

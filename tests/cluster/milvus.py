@@ -101,7 +101,7 @@ class MilvusServer:
 
     def start(self) -> None:
         """Start the server, or start it again after `kill`, and wait until it answers."""
-        process = processes.start(self._component, self.directory, die_with_parent=True)
+        process = processes.start(self._component, self.directory)
         self._process = process
         wait_ready(self._component, alive=lambda: process.poll() is None)
 

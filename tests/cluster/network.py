@@ -63,6 +63,7 @@ def ensure(services: str) -> None:
     for link, address in ((NODE_LINK, f"{NODE_ADDRESS}/30"), (BRIDGE, f"{BRIDGE_ADDRESS}/24"), ("lo", "127.0.0.1/8")):
         run(inside("ip", "address", "replace", address, "dev", link))
         run(inside("ip", "link", "set", link, "up"))
+    _attach_pods()
     # Service addresses must have a route before kube-proxy's rules see the packet.
     run(inside("ip", "route", "replace", services, "dev", BRIDGE))
     run(inside("nft", "-f", "-"), stdin=_GUARD)
@@ -87,6 +88,15 @@ def leaked_packets() -> int:
     """How many packets tried to leave the namespace for anywhere but the host's end of the link."""
     listed = json.loads(run(inside("nft", "--json", "list", "counter", "inet", "rag_guard", "leaked")))
     return next(int(entry["counter"]["packets"]) for entry in listed["nftables"] if "counter" in entry)
+
+
+def _attach_pods() -> None:
+    """Put pods' links on the bridge again when it had to be made anew."""
+    links = json.loads(run(inside("ip", "--json", "link", "show", "type", "veth")))
+    for link in links:
+        if link and link["ifname"] != NODE_LINK and "master" not in link:
+            run(inside("ip", "link", "set", link["ifname"], "master", BRIDGE))
+            run(inside("ip", "link", "set", link["ifname"], "type", "bridge_slave", "hairpin", "on"))
 
 
 def _works() -> bool:

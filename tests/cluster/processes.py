@@ -74,12 +74,19 @@ def find(owner: Path, component: str, program: str | None = None) -> Running | N
     return None
 
 
-def start(component: Component, owner: Path, *, die_with_parent: bool = False) -> subprocess.Popen[bytes]:
-    """Start in a session of its own, output appended to its log. Does not wait."""
+def start(component: Component, owner: Path) -> subprocess.Popen[bytes]:
+    """Start a child that dies with the thread that starts it: a test run killed with SIGKILL cannot clean up."""
+    return _spawn(component, owner, ["setpriv", "--pdeathsig", "KILL"])
+
+
+def start_detached(component: Component, owner: Path) -> None:
+    """Start a process that outlives us and is nobody's child; from now on `running` finds it."""
+    _spawn(component, owner, ["setsid", "--fork"]).wait()
+
+
+def _spawn(component: Component, owner: Path, wrapper: list[str]) -> subprocess.Popen[bytes]:
     component.log.parent.mkdir(parents=True, exist_ok=True)
     marks = {_OWNER: str(owner), _NAME: component.name, _HASH: component.fingerprint()}
-    # A test run that is killed with SIGKILL cannot clean up; the kernel does it.
-    wrapper = ["setpriv", "--pdeathsig", "KILL"] if die_with_parent else []
     with component.log.open("ab") as log:
         return subprocess.Popen(
             [*wrapper, *component.command],

@@ -1,0 +1,124 @@
+"""Up, down, and up again whatever happened in between. These tests run before all others in the cluster."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cluster import network, processes
+from cluster.commands import run, succeeds
+from cluster.full import COMPONENTS, Cluster
+from cluster.leftovers import mounts_below
+from cluster.network import inside
+from cluster.paths import PACKAGE, cache_dir
+from cluster.processes import wait_until
+from e2e.cluster_manifests import pod
+from e2e.namespaces import Namespace
+
+pytestmark = pytest.mark.own_cluster
+S3_READY = "/api/v1/namespaces/storage/services/s3:9000/proxy/moto-api/data.json"
+UP_SECONDS, DOWN_SECONDS = 60, 15
+
+
+def command(*arguments: str) -> subprocess.Popen[str]:
+    """The command line of the cluster as a process of its own, its progress readable."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "cluster", *arguments],
+        env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def traces(cluster: Cluster) -> dict[str, object]:
+    """Everything a cluster could leave behind on the host."""
+    return {
+        "processes": sorted(process.component for process in processes.running(cluster.state)),
+        "mounts": list(mounts_below((cluster.state, cluster.data, cache_dir()))),
+        "links": sorted(link.name for link in Path("/sys/class/net").iterdir()),
+        "namespaces": sorted(path.name for path in Path("/run/netns").glob("*")),
+        "nft rules": run(["nft", "list", "ruleset"]),
+        "iptables rules": run(["iptables-save"]) if succeeds(["iptables", "--version"]) else "",
+        "routes": run(["ip", "route", "show", "table", "all"]),
+        "cgroups": [str(path) for path in Path("/sys/fs/cgroup").glob("**/kubepods")],
+        "files": [str(path) for path in (cluster.state, cluster.data) if path.exists()],
+        "shim sockets": sorted(path.name for path in Path("/run/containerd/s").glob("*")),
+        "pod logs": sorted(path.name for path in Path("/var/log/containers").glob("*")),
+    }
+
+
+def test_up_and_down_twice_is_quick_and_leaves_nothing(cluster: Cluster) -> None:
+    cluster.down()
+    before = traces(cluster)
+    assert before["processes"] == before["mounts"] == before["cgroups"] == before["files"] == []
+    for _ in range(2):
+        started = time.monotonic()
+        cluster.up()
+        up_seconds = time.monotonic() - started
+        assert traces(cluster)["processes"], "the traces are seen while it runs"
+        started = time.monotonic()
+        cluster.down()
+        down_seconds = time.monotonic() - started
+        print(f"warm: up {up_seconds:.1f} s, down {down_seconds:.1f} s")
+        assert traces(cluster) == before
+        assert up_seconds <= UP_SECONDS
+        assert down_seconds <= DOWN_SECONDS
+    cluster.up()
+
+
+@pytest.mark.parametrize("moment", ["network namespace", "start kube-apiserver", "apply add-ons"])
+def test_up_survives_a_predecessor_that_was_killed(cluster: Cluster, moment: str) -> None:
+    cluster.down()
+    predecessor = command("up")
+    assert predecessor.stderr
+    assert any(moment in line for line in predecessor.stderr), "it was killed in the middle of that step"
+    predecessor.kill()
+    predecessor.wait()
+    predecessor.stderr.close()
+    cluster.up()
+
+
+def test_two_ups_at_once_make_one_cluster(cluster: Cluster) -> None:
+    cluster.down()
+    both = [command("up"), command("up")]
+    assert [process.communicate()[1].count("error") for process in both] == [0, 0]
+    names = [process.component for process in processes.running(cluster.state) if process.component != "containerd"]
+    assert sorted(names) == sorted(set(COMPONENTS) - {"containerd"})
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_up_heals_a_killed_component(cluster: Cluster, make_namespace: Callable[..., Namespace], component: str) -> None:
+    victim = find(cluster, component)
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: not processes.alive(victim), 10, "the component to die")
+    cluster.up()
+    assert find(cluster, component) != victim
+    namespace = make_namespace()
+    namespace.apply(pod("fresh"))
+    namespace.wait("pod/fresh", "condition=Ready")
+
+
+def test_up_heals_a_frozen_api_server(cluster: Cluster) -> None:
+    os.kill(find(cluster, "kube-apiserver"), signal.SIGSTOP)
+    cluster.up()
+    assert "rag-node" in cluster.kubectl("get", "nodes")
+
+
+def test_up_heals_a_lost_network(cluster: Cluster) -> None:
+    run(["ip", "link", "delete", network.HOST_LINK])
+    run(inside("ip", "link", "delete", network.BRIDGE))
+    cluster.up()
+    assert cluster.kubectl("get", "--raw", S3_READY), "the API server reaches a pod that was there before"
+
+
+def find(cluster: Cluster, component: str) -> int:
+    found = processes.find(cluster.state, component, "containerd" if component == "containerd" else None)
+    assert found
+    return found.pid
