@@ -24,12 +24,13 @@ TABLES: Final[dict[str, tuple[str, Iterable[Rule]]]] = {
     "operator": ("In every namespace that it looks after", permissions.OPERATOR),
     "leader": ("In its own namespace", permissions.leader(_LEASE[0])),
     "discovery": ("In the whole cluster", permissions.DISCOVERY),
+    "api-server": ("In the namespace `default`", permissions.API_SERVER),
     "editor": ("People with the role edit or admin", permissions.EDITOR),
     "viewer": ("People with the role view, edit or admin", permissions.VIEWER),
     "gateway": ("A gateway, in its namespace", permissions.gateway_rules("PIPELINE-routing")),
     "indexer": ("Indexers, in their namespace", permissions.indexer_rules(("its pipeline's indexes",), ("sources of its pipeline",))),
 }
-_IN_CHART: Final = ("operator", "leader", "discovery", "editor", "viewer")
+_IN_CHART: Final = ("operator", "leader", "discovery", "api-server", "editor", "viewer")
 
 
 def rules_template() -> str:

@@ -63,18 +63,24 @@
   resources: [leases]
   verbs: [get, update]
   resourceNames: [{{ include "rag-operator.name" . }}]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [patch]
+  resourceNames: [{{ include "rag-operator.name" . }}]
 {{- end }}
 {{- define "rag-operator.rules.discovery" }}
-- apiGroups: [discovery.k8s.io]
-  resources: [endpointslices]
-  verbs: [get]
-  resourceNames: [kubernetes]
 - apiGroups: ['']
   resources: [namespaces]
   verbs: [get]
+  resourceNames: [kube-system]
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
   verbs: [list, watch]
+{{- end }}
+{{- define "rag-operator.rules.api-server" }}
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list]
 {{- end }}
 {{- define "rag-operator.rules.editor" }}
 - apiGroups: [ragops.dev]

@@ -58,20 +58,25 @@ OPERATOR: Final = (
 )
 # In the whole cluster, also when the operator looks after some namespaces only.
 DISCOVERY: Final = (
-    Rule("discovery.k8s.io", ("endpointslices",), ("get",), "addresses of the API server, for NetworkPolicies", only=("kubernetes",)),
-    Rule("", ("namespaces",), ("get",), "the cluster's own id; whether a namespace is terminating"),
+    Rule("", ("namespaces",), ("get",), "its UID is the cluster's own id", only=("kube-system",)),
     Rule("apiextensions.k8s.io", ("customresourcedefinitions",), ("list", "watch"), "kinds that are installed later"),
 )
+# In the namespace `default`.
+API_SERVER: Final = (Rule("discovery.k8s.io", ("endpointslices",), ("list",), "addresses of the API server, for NetworkPolicies"),)
 
 EDITOR: Final = (Rule(names.GROUP, (names.PIPELINES,), ("create", "delete", "deletecollection", "patch", "update"), "pipelines"),)
 VIEWER: Final = (Rule(names.GROUP, (names.PIPELINES, names.INDEXES), READ, "pipelines and their indexes"),)
 
 
 def leader(lease: str) -> tuple[Rule, ...]:
-    """In the operator's own namespace: the Lease. What is created has no name yet, so that cannot be limited to one."""
+    """In the operator's own namespace; Lease and Deployment have one name.
+
+    What is created has no name yet, so that right cannot be limited to one.
+    """
     return (
         Rule("coordination.k8s.io", ("leases",), ("create",), "leadership"),
         Rule("coordination.k8s.io", ("leases",), ("get", "update"), "leadership", only=(lease,)),
+        Rule("apps", ("deployments",), ("patch",), "stopping itself when the chart is removed", only=(lease,)),
     )
 
 

@@ -30,6 +30,8 @@ def discover(client: Client, settings: Settings) -> Discovery:
             cluster=await _cluster(client),
             api_server_cidrs=settings.api_server_cidrs or cidrs,
             api_server_ports=ports or defaults.api_server_ports,
+            dns_cidrs=settings.dns_cidrs,
+            scraper_namespaces=settings.scraper_namespaces,
             operator_namespace=settings.namespace,
             operator_labels=labels or defaults.operator_labels,
         )

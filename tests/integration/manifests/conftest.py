@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cluster.api_only import ApiServer
+from cluster.processes import wait_until
 from rag_operator.api.crd import index_crd, pipeline_crd
 
 RESTRICTED = "restricted"
@@ -39,8 +40,15 @@ def api() -> Iterator[ApiServer]:
     priority = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "serving"}, "value": 1000}
     with ApiServer() as server:
         server.kubectl("apply", "-f", "-", stdin=as_list([*definitions, namespace, priority]))
-        server.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
+        wait_until(lambda: established(server) == len(definitions), 30, "every kind to be established")
         yield server
+
+
+def established(server: ApiServer) -> int:
+    """How many kinds the server serves. A definition has no status at all in its first moments, which `kubectl wait` takes for an error."""
+    listed = json.loads(server.kubectl("get", "crd", "-o", "json"))["items"]
+    conditions = [condition for one in listed for condition in one.get("status", {}).get("conditions") or ()]
+    return sum(condition["type"] == "Established" and condition["status"] == "True" for condition in conditions)
 
 
 def as_list(manifests: list[dict[str, Any]]) -> str:

@@ -114,7 +114,7 @@ def test_two_replicas_never_leave_together() -> None:
 def test_in_some_namespaces_only_the_operator_gets_no_right_in_others() -> None:
     manifests = rendered("watch: {namespaces: [team-a, team-b]}")
     roles = {one["metadata"]["namespace"] for one in manifests if one["kind"] == "Role"}
-    assert roles == {"team-a", "team-b", RESTRICTED}
+    assert roles == {"team-a", "team-b", "default", RESTRICTED}
     bound = {one["roleRef"]["name"] for one in manifests if one["kind"] == "ClusterRoleBinding"}
     assert bound == {f"{RESTRICTED}-rag-discovery"}
 
@@ -131,7 +131,7 @@ def test_the_lease_that_may_be_renewed_is_the_one_that_is_used() -> None:
         one["name"]: one.get("value") for one in only(manifests, "Deployment")["spec"]["template"]["spec"]["containers"][0]["env"]
     }
     leader = next(one for one in manifests if one["metadata"]["name"] == "rag-leader" and one["kind"] == "Role")
-    assert [rule["resourceNames"] for rule in leader["rules"] if "resourceNames" in rule] == [[environment["RAG_OPERATOR_LEASE_NAME"]]]
+    assert [rule["resourceNames"] for rule in leader["rules"] if "resourceNames" in rule] == [[environment["RAG_OPERATOR_LEASE_NAME"]]] * 2
 
 
 def test_the_operator_understands_every_setting_of_the_chart(monkeypatch: pytest.MonkeyPatch) -> None:

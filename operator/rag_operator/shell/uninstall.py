@@ -1,0 +1,95 @@
+"""Before the chart is removed: stop the operator, then let go of every pipeline that waits for it.
+
+`python -m rag_operator.shell.uninstall DEPLOYMENT` scales the operator's own Deployment to 0, takes over its Lease, so that nobody writes
+at the same time, and removes our finalizer from pipelines. Nothing else is touched: pipelines, what they run and their data stay as
+they are. Without it a pipeline with an external store could never be deleted once nobody is left to do it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+from typing import Any
+
+from rag_operator import errors, names
+from rag_operator.kube import access
+from rag_operator.kube.client import Client, open_fence
+from rag_operator.kube.lease import Lease, Timing
+from rag_operator.kube.resources import DEPLOYMENTS, PIPELINES
+from rag_operator.settings import Settings
+from rag_operator.shell import logs
+
+log = logging.getLogger(__name__)
+
+IDENTITY = "uninstall"
+
+
+async def uninstall(settings: Settings, deployment: str) -> int:
+    """Stop the operator and release all pipelines; returns how many had to be released."""
+    async with Client(await access.load(settings.kubeconfig), fence=open_fence, write_timeout=settings.write_timeout) as client:
+        await _stop(client, settings.namespace, deployment)
+        timing = Timing(settings.lease_duration, settings.renew_deadline, settings.retry_period)
+        lease = Lease(client, (settings.namespace, settings.lease_name), IDENTITY, timing)
+        await lease.acquire()
+        holding = asyncio.create_task(lease.hold())
+        try:
+            return await _release_all(client, settings.namespaces)
+        finally:
+            holding.cancel()
+            with contextlib.suppress(asyncio.CancelledError, errors.OperatorError):
+                await holding
+            await lease.release()
+
+
+async def _stop(client: Client, namespace: str, deployment: str) -> None:
+    try:
+        await client.patch(DEPLOYMENTS, namespace, deployment, {"spec": {"replicas": 0}})
+        log.info("the operator is told to stop", extra={"deployment": deployment})
+    except errors.NotFound:
+        log.info("there is no operator to stop", extra={"deployment": deployment})
+
+
+async def _release_all(client: Client, namespaces: tuple[str, ...]) -> int:
+    try:
+        listed = [item for namespace in namespaces or (None,) for item in await client.list(PIPELINES, namespace)]
+    except errors.NotFound:
+        return 0  # the definition is gone, and with it every pipeline
+    held = [item for item in listed if names.FINALIZER in item["metadata"].get("finalizers", ())]
+    for pipeline in held:
+        await _release(client, pipeline)
+    return len(held)
+
+
+async def _release(client: Client, pipeline: dict[str, Any]) -> None:
+    meta = pipeline["metadata"]
+    kept = [finalizer for finalizer in meta["finalizers"] if finalizer != names.FINALIZER]
+    # The version makes the server refuse when somebody else added a finalizer meanwhile: that one must not be lost.
+    change = {"metadata": {"finalizers": kept, "resourceVersion": meta["resourceVersion"]}}
+    try:
+        await client.patch(PIPELINES, meta["namespace"], meta["name"], change)
+    except errors.NotFound:
+        return
+    except errors.Conflict:
+        again = await client.get(PIPELINES, meta["namespace"], meta["name"])
+        if again is not None and names.FINALIZER in again["metadata"].get("finalizers", ()):
+            await _release(client, again)
+        return
+    log.info("released", extra={"namespace": meta["namespace"], "pipeline": meta["name"]})
+
+
+def main() -> int:
+    """Run with the operator's own settings."""
+    if len(sys.argv) != 2:
+        print("usage: python -m rag_operator.shell.uninstall DEPLOYMENT", file=sys.stderr)
+        return 2
+    settings = Settings()
+    logs.configure(settings.log_level)
+    released = asyncio.run(uninstall(settings, sys.argv[1]))
+    log.info("done: %d pipelines released", released)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

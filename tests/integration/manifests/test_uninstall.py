@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.api_only import ApiServer
+from doubles.manifests import BASE
+from integration.manifests.conftest import as_list
+from rag_operator import names
+from rag_operator.settings import Settings
+from rag_operator.shell.uninstall import uninstall
+
+SYSTEM = "uninstalling"
+OTHER = "example.com/keep"
+
+
+@pytest.fixture
+def system(api: ApiServer) -> str:
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "rag", "namespace": SYSTEM},
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": {"app": "rag"}},
+            "template": {"metadata": {"labels": {"app": "rag"}}, "spec": {"containers": [{"name": "operator", "image": "a:1"}]}},
+        },
+    }
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}}
+    api.kubectl(
+        "apply", "-f", "-", stdin=as_list([namespace, deployment, pipeline("held", [names.FINALIZER, OTHER]), pipeline("free", [])])
+    )
+    return SYSTEM
+
+
+def pipeline(name: str, finalizers: list[str]) -> dict[str, Any]:
+    place = {"name": name, "namespace": SYSTEM, "finalizers": finalizers}
+    return {"apiVersion": names.API_VERSION, "kind": names.PIPELINE_KIND, "metadata": place, "spec": yaml.safe_load(BASE)}
+
+
+def settings(api: ApiServer) -> Settings:
+    short = {"lease_duration": 1.5, "renew_deadline": 1.0, "retry_period": 0.2, "write_timeout": 0.5}
+    return Settings(kubeconfig=str(api.kubeconfig), namespace=SYSTEM, lease_name="rag", **short)
+
+
+def read(api: ApiServer, kind: str, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(api.kubectl("-n", SYSTEM, "get", kind, name, "-o", "json"))
+    return found
+
+
+def test_the_operator_stops_and_pipelines_can_be_deleted_afterwards(api: ApiServer, system: str) -> None:
+    assert asyncio.run(uninstall(settings(api), "rag")) == 1
+    assert read(api, "deployment", "rag")["spec"]["replicas"] == 0
+    assert read(api, "ragpipeline", "held")["metadata"]["finalizers"] == [OTHER]
+    assert "finalizers" not in read(api, "ragpipeline", "free")["metadata"]
+    assert asyncio.run(uninstall(settings(api), "rag")) == 0
+
+
+def test_nothing_is_released_while_the_old_leader_may_still_write(api: ApiServer, system: str) -> None:
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "rag", "namespace": SYSTEM},
+        "spec": {"holderIdentity": "rag-0", "leaseDurationSeconds": 3600},
+    }
+    api.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=as_list([lease]))
+
+    async def attempt() -> None:
+        async with asyncio.timeout(2):
+            await uninstall(settings(api), "rag")
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(attempt())
+    assert names.FINALIZER in read(api, "ragpipeline", "held")["metadata"]["finalizers"]
+
+
+def test_without_an_operator_pipelines_are_released_all_the_same(api: ApiServer, system: str) -> None:
+    api.kubectl("-n", SYSTEM, "delete", "lease", "rag", "--ignore-not-found")
+    assert asyncio.run(uninstall(settings(api), "gone")) == 1
