@@ -46,7 +46,7 @@ class Indexing:
         extra: Sequence[Volume] = (),
         once: bool = False,
     ) -> Manifest:
-        """The pods of one command. `once`: of a Job, which has no probes and does not start again by itself."""
+        """The pods of one command. `once`: of a Job, which serves nothing and does not start again by itself."""
         container = Container(
             name=KIND,
             image=self.image,
@@ -56,7 +56,7 @@ class Indexing:
                 contract.ENV_CLUSTER_UID: self.surroundings.cluster,
                 **environment,
             },
-            ports={METRICS: contract.METRICS_PORT},
+            ports={} if once else {METRICS: contract.METRICS_PORT},
             probes={} if once else _probes(),
             resources=DEFAULT_RESOURCES,
         )

@@ -103,3 +103,9 @@ def test_names_of_jobs_fit_a_label_for_the_longest_pipeline_name() -> None:
 
 def evaluation_name(pipeline: str) -> str:
     return jobs.evaluation_job_name(pipeline, EvaluationIntent("a" * 10, "b" * 10, 999))
+
+
+def test_a_job_serves_nothing_and_asks_nobody_to_scrape_it() -> None:
+    template = work_job("Build")["spec"]["template"]
+    assert "ports" not in template["spec"]["containers"][0]
+    assert "prometheus.io/scrape" not in template["metadata"]["annotations"]
