@@ -61,7 +61,9 @@ class Settings(BaseSettings):
 
     # Networks that NetworkPolicies name.
     api_server_cidrs: Annotated[tuple[str, ...], NoDecode] = ()  # empty: from the `kubernetes` EndpointSlice
-    operator_namespace_labels: Annotated[tuple[str, ...], NoDecode] = ()
+    dns_cidrs: Annotated[tuple[str, ...], NoDecode] = ()  # beside the cluster's own DNS pods: a node-local cache
+    scraper_namespaces: Annotated[tuple[str, ...], NoDecode] = ()  # who may read metrics; empty: every namespace
+    operator_labels: Annotated[tuple[str, ...], NoDecode] = ()  # `key=value` of the operator's own pods; empty: the chart's
     scraper_namespaces: Annotated[tuple[str, ...], NoDecode] = ()  # where Prometheus runs; empty: metrics are open to every namespace
     dns_cidrs: Annotated[tuple[str, ...], NoDecode] = ()  # a node-local DNS cache, beside the cluster's own DNS pods
 

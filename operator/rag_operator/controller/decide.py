@@ -85,7 +85,11 @@ def refreshed(seen: Seen, decided: Decided | None) -> Decided | None:
     states = components.states(decided.revisions.values(), seen.children, seen.slow, stable)
     stored = assemble.stored_table(seen)
     observed = replace(decided.observed, components=states, table=stored[0] if stored is not None else None)
-    return replace(decided, observed=observed, statuses=assemble.index_statuses(seen.children))
+    record = decided.plan.record
+    if stored is not None:
+        record = replace(record, epoch=max(record.epoch, stored[0].epoch))
+    statuses = assemble.index_statuses(seen.children)
+    return replace(decided, plan=replace(decided.plan, record=record), observed=observed, statuses=statuses)
 
 
 def build(seen: Seen, decided: Decided, surroundings: Surroundings, now: float) -> list[Manifest]:

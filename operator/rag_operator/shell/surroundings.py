@@ -22,7 +22,7 @@ def discover(client: Client, settings: Settings) -> Discovery:
 
     async def look() -> Surroundings:
         cidrs, ports = await _api_server(client)
-        labels = dict(pair.split("=", 1) for pair in settings.operator_namespace_labels)
+        labels = dict(pair.split("=", 1) for pair in settings.operator_labels)
         defaults = Surroundings()
         return Surroundings(
             image_pull_policy=settings.image_pull_policy,
@@ -32,7 +32,9 @@ def discover(client: Client, settings: Settings) -> Discovery:
             api_server_ports=ports or defaults.api_server_ports,
             dns_cidrs=settings.dns_cidrs,
             scraper_namespaces=settings.scraper_namespaces,
+            dns_cidrs=settings.dns_cidrs,
             operator_namespace=settings.namespace,
+            scraper_namespaces=settings.scraper_namespaces,
             operator_labels=labels or defaults.operator_labels,
         )
 

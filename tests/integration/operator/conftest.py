@@ -1,0 +1,50 @@
+"""One API server and one nursery for all tests of this directory; each test has a namespace of its own."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from cluster.api_only import ApiServer
+from cluster.commands import CommandError
+from integration.operator.replica import Nursery
+
+_ROOT = Path(__file__).resolve().parents[3]
+# No workload controllers: the world acts for them, so that tests decide when pods become ready.
+CONTROLLERS = ("garbage-collector-controller", "namespace-controller", "serviceaccount-controller")
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def api() -> Iterator[ApiServer]:
+    with ApiServer(controllers=CONTROLLERS) as server:
+        server.kubectl("apply", "-f", str(_ROOT / "crds"))
+        _until_served(server)
+        yield server
+
+
+def _until_served(server: ApiServer, within: float = 30.0) -> None:
+    """Wait until the kinds can be listed; `kubectl wait` stumbles over a CRD that has no status yet."""
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            server.kubectl("get", "ragpipelines,ragindexes", "--all-namespaces")
+            return
+        except CommandError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+@pytest.fixture
+async def nursery(tmp_path: Path) -> AsyncIterator[Nursery]:
+    async with Nursery(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def namespace() -> str:
+    return f"test-{next(_numbers)}"

@@ -1,0 +1,187 @@
+"""One pipeline's life in a namespace of its own: the operator behind the proxy, the world around it, and what is left at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from integration.operator.proxy import Proxy, Write
+from integration.operator.replica import Nursery, Replica
+from integration.operator.world import World
+
+from rag_operator import errors
+from rag_operator.kube.access import load
+from rag_operator.kube.client import Client
+from rag_operator.kube.resources import CHILDREN, NAMESPACES, PIPELINES, PODS, Resource
+
+NAME = "handbook"
+SETTLED = 0.5  # seconds without a write and without unfinished business
+Change = Mapping[str, Any]
+
+MINIMAL: dict[str, Any] = {
+    "sources": [{"name": "docs", "s3": {"bucket": "company-docs"}}],
+    "embedder": {
+        "local": {
+            "model": {"name": "acme/small", "revision": "1", "source": {"image": {"reference": "models:1", "path": "small"}}},
+            "dimensions": 384,
+            "replicas": 1,
+        }
+    },
+    "vectorStore": {"milvus": {"standalone": {"storage": "1Gi"}}},
+    "gateway": {"replicas": 1},
+    "rollout": {"abortDelay": "0s", "rollback": {"window": "1m"}},
+}
+
+
+@dataclass
+class Scenario:
+    """What a test holds while the operator runs."""
+
+    namespace: str
+    client: Client  # the administrator's, past the proxy
+    proxy: Proxy
+    world: World
+    nursery: Nursery
+    directory: Path
+    replica: Replica | None = None
+    settings: dict[str, object] = field(default_factory=dict)
+    starts: int = 0
+    _restarting: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def start(self, **settings: object) -> Replica:
+        """Start the operator, again after it was killed."""
+        self.starts += 1
+        kubeconfig = str(self.proxy.kubeconfig(self.directory))
+        own = {"kubeconfig": kubeconfig, "namespace": self.namespace, "namespaces": self.namespace}
+        self.replica = await self.nursery.start(f"operator-{self.namespace}", **{**own, **self.settings, **settings})
+        return self.replica
+
+    def crash(self) -> None:
+        """SIGKILL the operator now, and start it again as soon as it is gone."""
+        victim = self.replica
+        if victim is None:
+            return
+        victim.kill()
+        task = asyncio.get_running_loop().create_task(self._again(victim))
+        self._restarting.add(task)
+        task.add_done_callback(self._restarting.discard)
+
+    async def _again(self, victim: Replica) -> None:
+        await victim.gone()
+        await self.start()
+
+    async def create(self, spec: Change = MINIMAL, name: str = NAME) -> None:
+        """Make a pipeline."""
+        meta = {"name": name, "namespace": self.namespace}
+        await self.client.create({"apiVersion": PIPELINES.api_version, "kind": PIPELINES.kind, "metadata": meta, "spec": spec})
+
+    async def change(self, spec: Change, name: str = NAME) -> None:
+        """Merge a change into its spec."""
+        await self.client.patch(PIPELINES, self.namespace, name, {"spec": spec})
+
+    async def annotate(self, annotations: Change, name: str = NAME) -> None:
+        """Give a verb."""
+        await self.client.patch(PIPELINES, self.namespace, name, {"metadata": {"annotations": annotations}})
+
+    async def pipeline(self, name: str = NAME) -> dict[str, Any]:
+        """The pipeline as it is."""
+        return await self.client.get(PIPELINES, self.namespace, name) or {}
+
+    async def status(self, name: str = NAME) -> dict[str, Any]:
+        """Its status."""
+        return (await self.pipeline(name)).get("status") or {}
+
+    async def until(self, what: str, holds: Callable[[dict[str, Any]], bool], within: float = 40.0, name: str = NAME) -> dict[str, Any]:
+        """Wait until the pipeline is as it should be, and nothing is written any more."""
+        deadline = time.monotonic() + within
+        body: dict[str, Any] = {}
+        while time.monotonic() < deadline:
+            body = await self.pipeline(name)
+            quiet = not self.proxy.sent() or time.monotonic() - self._last_write() > SETTLED
+            if quiet and holds(body) and self.replica is not None and self.replica.alive and not self._restarting:
+                return body
+            await asyncio.sleep(0.05)
+        status = body.get("status") or {}
+        raise AssertionError(f"not {what} within {within} s: {status.get('phase')} {status.get('reason')} {status.get('message')}")
+
+    async def ready(self, within: float = 40.0) -> dict[str, Any]:
+        """Wait until the spec as it is now serves."""
+        return await self.until("Ready", serves, within)
+
+    async def children(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """Every object of the namespace that a pipeline has, by kind and name."""
+        found = {}
+        for resource in CHILDREN:
+            for body in await self._listed(resource):
+                if resource is not PODS:
+                    found[resource.kind, body["metadata"]["name"]] = body
+        return found
+
+    async def _listed(self, resource: Resource) -> list[dict[str, Any]]:
+        try:
+            return await self.client.list(resource, self.namespace, labels="ragops.dev/pipeline")
+        except errors.NotFound:
+            return []
+
+    def made_and_deleted(self) -> tuple[Counter[str], Counter[str]]:
+        """How often each object was created and deleted by the operator."""
+        writes = [write for write in self.proxy.sent() if write.status in (200, 201)]
+        made = Counter(_object(write) for write in writes if write.status == 201)
+        return made, Counter(_object(write) for write in writes if write.method == "DELETE")
+
+    def _last_write(self) -> float:
+        return self.proxy.last
+
+
+def serves(body: dict[str, Any]) -> bool:
+    """Whether the pipeline is Ready for its present generation, and stable has all the traffic."""
+    status = body.get("status") or {}
+    settled = status.get("observedGeneration") == body["metadata"]["generation"] and status.get("phase") == "Ready"
+    return settled and status.get("traffic") == "100" and not status.get("leaving")
+
+
+def gone(body: dict[str, Any]) -> bool:
+    """Whether there is no such pipeline."""
+    return not body
+
+
+@asynccontextmanager
+async def scenario(
+    api: Any, nursery: Nursery, directory: Path, name: str, operator: str | None = None, **settings: object
+) -> AsyncIterator[Scenario]:
+    """A namespace with everything running but the operator; `operator` is the kubeconfig of its user, the administrator's by default."""
+    admin = str(api.kubeconfig)
+    own = directory / name
+    own.mkdir()
+    async with (
+        Client(await load(admin), write_timeout=20) as client,
+        World(admin, name) as world,
+        Proxy(await load(operator or admin)) as proxy,
+    ):
+        await client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        found = Scenario(name, client, proxy, world, nursery, own, settings=dict(settings))
+        proxy.on_crash = found.crash
+        try:
+            yield found
+        finally:
+            if found.replica is not None:
+                found.replica.kill()
+            namespace = await client.get(NAMESPACES, None, name)
+            if namespace is not None:
+                await client.delete(NAMESPACES, None, name, uid=namespace["metadata"]["uid"])
+
+
+Step = Callable[[Scenario], Awaitable[None]]
+
+
+def _object(write: Write) -> str:
+    parts = write.path.split("/")
+    if write.method == "POST":
+        return f"{parts[-1]}/{write.body.get('metadata', {}).get('name', '')}"
+    return "/".join(parts[-2:]) if parts[-1] != "status" else "/".join(parts[-3:])

@@ -1,0 +1,191 @@
+"""What an API server alone lacks: pods that become ready, indexers that index, gateways that acknowledge. It writes only their statuses.
+
+It acts as the kubelet, the workload controllers and the indexers would, on every look, until it is stopped. Gateway pods listen on
+addresses of the loopback network, so that the operator can scrape them as in a cluster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aiohttp import web
+
+from rag_operator import errors, names
+from rag_operator.kube.access import load
+from rag_operator.kube.client import Client
+from rag_operator.kube.resources import CONFIG_MAPS, DEPLOYMENTS, INDEXES, JOBS, PODS, STATEFUL_SETS, Resource
+from rag_runtime.contracts import pods
+from rag_runtime.contracts.routing import TABLE_KEY
+
+_LOOK = 0.05
+MANAGER = "rag-indexer"
+_addresses = iter(range(2, 65_000))
+
+
+class World:
+    """The rest of a cluster, for one namespace. `stuck`: components that never become ready. Use it as an asynchronous context manager."""
+
+    def __init__(self, kubeconfig: str, namespace: str) -> None:
+        self._kubeconfig, self.namespace = kubeconfig, namespace
+        self.stuck: set[str] = set()
+        self.paused = False
+        self._gateways: dict[str, _Gateway] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> World:
+        self.client = await Client(await load(self._kubeconfig), write_timeout=20).__aenter__()
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for gateway in self._gateways.values():
+            await gateway.close()
+        await self.client.close()
+
+    async def _run(self) -> None:
+        while True:
+            if not self.paused:
+                try:
+                    await self._turn()
+                except errors.ApiError:
+                    pass  # deleted or changed meanwhile: the next look settles it
+            await asyncio.sleep(_LOOK)
+
+    async def _turn(self) -> None:
+        for resource in (DEPLOYMENTS, STATEFUL_SETS):
+            for body in await self.client.list(resource, self.namespace):
+                await self._workload(resource, body)
+        jobs = await self.client.list(JOBS, self.namespace)
+        for body in await self.client.list(INDEXES, self.namespace):
+            await self._index(body, jobs)
+        await self._acknowledge()
+
+    async def _workload(self, resource: Resource, body: dict[str, Any]) -> None:
+        component = body["metadata"]["labels"].get(names.LABEL_COMPONENT, "")
+        wanted = 0 if component in self.stuck else body["spec"].get("replicas", 1)
+        status = {
+            "observedGeneration": body["metadata"]["generation"],
+            "replicas": body["spec"].get("replicas", 1),
+            "readyReplicas": wanted,
+            "updatedReplicas": wanted,
+            "availableReplicas": wanted,
+        }
+        present = body.get("status") or {}
+        if any(present.get(key, 0) != value for key, value in status.items()):
+            await self._patch_status(resource, body, status)
+        if component == names.KIND_GATEWAY:
+            await self._gateway_pods(body, wanted)
+
+    async def _index(self, body: dict[str, Any], jobs: Iterable[dict[str, Any]]) -> None:
+        work, status = body["spec"]["work"], body.get("status") or {}
+        name = body["metadata"]["name"]
+        if name in self.stuck:
+            return
+        new = dict(status)
+        job = next((job for job in jobs if job["metadata"]["name"] == f"{name}-{work['mode'].lower()}-{work['attempt']}"), None)
+        if work["mode"] in ("Build", "Copy", "Drop") and job is not None:
+            new["acknowledged"] = new["completed"] = work
+            if work["mode"] != "Drop":
+                new["build"] = {"documents": 3, "chunks": 9, "total": 3, "startTime": _now(-1), "completionTime": _now(0)}
+                new["observed"] = _observed(body)
+            await self._finish(job)
+        elif work["mode"] in ("Sync", "Stop"):
+            new["acknowledged"] = work
+        if work["mode"] == "Sync" and "sync" not in new:
+            listing = {"id": f"listing-{name[-10:]}", "startTime": _now(1), "duration": 0.1}
+            sources = [{"name": source["name"], "listing": listing, "documents": 3} for source in body["spec"]["sources"]]
+            new["sync"] = {"listing": listing, "sources": sources, "documents": 3, "chunks": 9}
+        if new != status and (
+            "build" not in status or new.get("build") == status["build"] or new.get("completed") != status.get("completed")
+        ):
+            await self._patch_status(INDEXES, body, new)
+
+    async def _finish(self, job: dict[str, Any]) -> None:
+        if (job.get("status") or {}).get("conditions"):
+            return
+        done = [
+            {"type": kind, "status": "True", "lastTransitionTime": _now(0), "reason": "CompletionsReached"}
+            for kind in ("SuccessCriteriaMet", "Complete")
+        ]
+        status = {"startTime": _now(-1), "completionTime": _now(0), "succeeded": 1, "completedIndexes": "0", "conditions": done}
+        await self._patch_status(JOBS, job, status | {"uncountedTerminatedPods": {}})
+
+    async def _gateway_pods(self, deployment: dict[str, Any], wanted: int) -> None:
+        labels = deployment["spec"]["selector"]["matchLabels"]
+        pipeline = labels[names.LABEL_PIPELINE]
+        for number in range(wanted):
+            name = f"{deployment['metadata']['name']}-{number}"
+            if name not in self._gateways:
+                await self._make_pod(name, labels, pipeline)
+
+    async def _make_pod(self, name: str, labels: dict[str, str], pipeline: str) -> None:
+        number = next(_addresses)
+        gateway = _Gateway(f"127.80.{number // 250}.{number % 250 + 1}", pipeline)
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": self.namespace, "labels": labels},
+            "spec": {"containers": [{"name": "gateway", "image": "gateway:1"}], "automountServiceAccountToken": False},
+        }
+        try:
+            made = await self.client.create(pod)
+        except errors.Conflict:
+            made = await self.client.get(PODS, self.namespace, name) or pod
+        await gateway.start()
+        self._gateways[name] = gateway
+        ready = {"type": "Ready", "status": "True", "lastTransitionTime": _now(0)}
+        await self._patch_status(
+            PODS, made, {"phase": "Running", "podIP": gateway.address, "podIPs": [{"ip": gateway.address}], "conditions": [ready]}
+        )
+
+    async def _acknowledge(self) -> None:
+        for gateway in self._gateways.values():
+            table = await self.client.get(CONFIG_MAPS, self.namespace, names.routing_table(gateway.pipeline))
+            if table is not None:
+                gateway.table = json.loads(table["data"][TABLE_KEY])
+
+    async def _patch_status(self, resource: Resource, body: dict[str, Any], status: dict[str, Any]) -> None:
+        meta = body["metadata"]
+        change = {"metadata": {"resourceVersion": meta["resourceVersion"]}, "status": status}
+        path = resource.path(self.namespace, meta["name"], "status")
+        await self.client._send("PATCH", path, query={"fieldManager": MANAGER}, body=change, content="application/merge-patch+json")
+
+
+class _Gateway:
+    """A pod's metrics: it acknowledges the table's epoch as soon as the world shows it."""
+
+    def __init__(self, address: str, pipeline: str) -> None:
+        self.address, self.pipeline = address, pipeline
+        self.table: dict[str, Any] = {"epoch": 0}
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_get("/metrics", self._metrics)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self.address, pods.METRICS_PORT).start()
+
+    async def close(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        epoch = self.table["epoch"]
+        return web.Response(text=f"rag_gateway_epoch_served {epoch}\nrag_gateway_epoch_oldest_in_use {epoch}\n")
+
+
+def _observed(body: dict[str, Any]) -> dict[str, Any]:
+    model = body["spec"]["identity"]["content"]["model"]
+    return {"modelFingerprint": f"fingerprint-of-{model}"[:60], "probes": "Equal", "loaded": True, "pendingRows": 0}
+
+
+def _now(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
