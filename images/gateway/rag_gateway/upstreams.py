@@ -115,7 +115,9 @@ class Pool:
         key = _place(route)
         if key not in self._searches:
             credentials = self._settings.credentials_dir / route.credentials if route.credentials else None
-            client = SearchClient(route.address, database=route.database, tls=route.tls, credentials=credentials)
+            client = SearchClient(
+                route.address, database=route.database, tls=route.tls, server_name=route.server_name, credentials=credentials
+            )
             self._searches[key] = (client, RetryBudget())
         return self._searches[key]
 
@@ -142,7 +144,7 @@ class Pool:
 
 def _place(route: IndexRoute) -> Hashable:
     """Collections of one database share a connection."""
-    return (route.address, route.database, route.tls, route.credentials)
+    return (route.address, route.database, route.tls, route.server_name, route.credentials)
 
 
 def _keep(clients: dict[K, V], keys: set[K]) -> list[V]:

@@ -51,6 +51,7 @@ class IndexRoute(_Contract):
     search: dict[str, Any] = Field(default_factory=dict, description="Search parameters, for example `{ef: 64}`.")
     metadata: tuple[MetadataField, ...] = ()
     tls: bool = False
+    server_name: str | None = Field(None, description="The name in the server's certificate; null: the address's.")
     credentials: str | None = Field(
         None, description="Directory name below the credentials mount: `token`, or `username` and `password`; `ca.crt`."
     )

@@ -104,10 +104,19 @@ class SearchClient:
     rotated Secret is picked up.
     """
 
-    def __init__(self, address: str, *, database: str = "default", tls: bool = False, credentials: Path | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        database: str = "default",
+        tls: bool = False,
+        server_name: str | None = None,
+        credentials: Path | None = None,
+    ) -> None:
         self._address = address
         self._database = database
         self._tls = tls
+        self._server_name = server_name
         self._credentials = credentials
         self._channel: grpc.aio.Channel | None = None
         self._stub: Any = None
@@ -149,7 +158,8 @@ class SearchClient:
             return grpc.aio.insecure_channel(self._address, options=_CHANNEL_OPTIONS)
         authority = self._credentials / "ca.crt" if self._credentials else None
         roots = authority.read_bytes() if authority and authority.exists() else None
-        return grpc.aio.secure_channel(self._address, grpc.ssl_channel_credentials(roots), options=_CHANNEL_OPTIONS)
+        named = (("grpc.ssl_target_name_override", self._server_name),) if self._server_name else ()
+        return grpc.aio.secure_channel(self._address, grpc.ssl_channel_credentials(roots), options=(*_CHANNEL_OPTIONS, *named))
 
     def _call_metadata(self) -> tuple[tuple[str, str], ...]:
         named = (("dbname", self._database),) if self._database != "default" else ()

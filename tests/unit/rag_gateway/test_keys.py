@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rag_gateway.errors import UnauthorizedError
+from rag_gateway.keys import CHECK_SECONDS, ApiKeys
+
+
+class _Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def later(self) -> None:
+        self.now += CHECK_SECONDS
+
+
+def _owner(keys: ApiKeys, authorization: str | None) -> str | None:
+    try:
+        return keys.owner(authorization)
+    except UnauthorizedError:
+        return "refused"
+
+
+def test_without_a_directory_nobody_is_asked(tmp_path: Path) -> None:
+    assert ApiKeys(tmp_path / "none").owner(None) is None
+
+
+def test_an_empty_directory_lets_nobody_in(tmp_path: Path) -> None:
+    with pytest.raises(UnauthorizedError, match="an API key is required"):
+        ApiKeys(tmp_path).owner(None)
+    with pytest.raises(UnauthorizedError, match="not known"):
+        ApiKeys(tmp_path).owner("Bearer x")
+
+
+@pytest.mark.parametrize(
+    ("authorization", "expected"),
+    [
+        ("Bearer sk-alice", "alice"),
+        ("bearer  sk-bob ", "bob"),
+        ("Basic sk-alice", "refused"),
+        ("sk-alice", "refused"),
+        ("Bearer ", "refused"),
+        ("Bearer sk-alice2", "refused"),
+        (None, "refused"),
+    ],
+)
+def test_a_key_says_whose_it_is(authorization: str | None, expected: str, tmp_path: Path) -> None:
+    (tmp_path / "alice").write_text("sk-alice\n")
+    (tmp_path / "bob").write_text("sk-bob")
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "..data").write_text("sk-hidden")
+
+    assert _owner(ApiKeys(tmp_path), authorization) == expected
+
+
+def test_a_change_counts_from_the_next_look_on(tmp_path: Path) -> None:
+    clock = _Clock()
+    (tmp_path / "alice").write_text("sk-1")
+    keys = ApiKeys(tmp_path, clock)
+    assert _owner(keys, "Bearer sk-1") == "alice"
+
+    (tmp_path / "alice").write_text("sk-22")
+    (tmp_path / "bob").write_text("sk-3")
+    clock.later()
+    assert [_owner(keys, f"Bearer {key}") for key in ("sk-1", "sk-22", "sk-3")] == ["refused", "alice", "bob"]
+
+    (tmp_path / "alice").unlink()
+    clock.later()
+    assert _owner(keys, "Bearer sk-22") == "refused"
+
+
+def test_a_secret_that_vanishes_lets_nobody_in_who_was_out_before(tmp_path: Path) -> None:
+    clock, directory = _Clock(), tmp_path / "keys"
+    directory.mkdir()
+    (directory / "alice").write_text("sk-1")
+    keys = ApiKeys(directory, clock)
+    assert _owner(keys, "Bearer sk-1") == "alice"
+
+    (directory / "alice").unlink()
+    directory.rmdir()
+    clock.later()
+
+    assert _owner(keys, None) == "refused"  # keys were asked for once: they are from then on

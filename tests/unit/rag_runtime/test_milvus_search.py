@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
+
+from rag_runtime.milvus import search
+from rag_runtime.milvus.search import Hit, SearchInvalidError, SearchRejectedError, SearchUnavailableError, effective_parameters
+
+
+def _results(scores: list[float], **columns: list[Any]) -> Any:
+    results = schema_pb2.SearchResultData(num_queries=1, top_k=len(scores), scores=scores, topks=[len(scores)])
+    count = len(scores)
+    values: dict[str, list[Any]] = {
+        "document": [f"d{i}" for i in range(count)],
+        "text": ["t"] * count,
+        "ordinal": list(range(count)),
+        "span_start": [0] * count,
+        "span_end": [1] * count,
+        "title": [""] * count,
+        "uri": [""] * count,
+        "metadata": [b'{"a": 1}'] * count,
+    } | columns
+    for name, data in values.items():
+        scalars = schema_pb2.ScalarField()
+        kind = "json_data" if name == "metadata" else "string_data" if isinstance(data[0], str) else "long_data"
+        getattr(scalars, kind).data.extend(data)
+        results.fields_data.append(schema_pb2.FieldData(field_name=name, scalars=scalars))
+    return results
+
+
+def test_columns_become_hits_in_the_order_of_the_answer() -> None:
+    assert search._hits(_results([0.9, 0.5]), 2) == [
+        Hit(pytest.approx(0.9), "d0", "t", 0, 0, 1, "", "", {"a": 1}),
+        Hit(0.5, "d1", "t", 1, 0, 1, "", "", {"a": 1}),
+    ]
+    assert search._hits(schema_pb2.SearchResultData(topks=[0]), 2) == []
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        _results([0.9, float("nan")]),
+        _results([0.9, 0.8, 0.7]),
+        _results([0.9], document=["a", "b"]),
+        _results([0.9], metadata=[b"{half"]),
+    ],
+    ids=["a score that is no number", "more rows than asked for", "columns of other lengths", "metadata that is no JSON"],
+)
+def test_an_answer_that_cannot_be_one_is_not_used(results: Any) -> None:
+    with pytest.raises(SearchInvalidError):
+        search._hits(results, 2)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (common_pb2.Status(code=101, error_code=1, reason="collection not loaded"), SearchUnavailableError),
+        (common_pb2.Status(code=65535, error_code=1, reason="worker query failed", retriable=True), SearchUnavailableError),
+        (common_pb2.Status(code=100, error_code=1, reason="collection not found"), SearchRejectedError),
+        (common_pb2.Status(code=65535, error_code=1, reason="vector dimension mismatch"), SearchRejectedError),
+    ],
+)
+def test_a_status_says_whether_another_attempt_may_succeed(status: Any, expected: type[Exception]) -> None:
+    with pytest.raises(expected, match="failed to search c"):
+        search._check_status(status, "c")
+
+
+def test_a_request_reads_bounded_and_looks_at_no_fewer_candidates_than_it_returns() -> None:
+    request = search._request("default", "c", np.ones(3, np.float32), 100, "COSINE", {"ef": 64}, "x == 1")
+
+    assert request.consistency_level == common_pb2.ConsistencyLevel.Bounded
+    assert not request.use_default_consistency
+    assert request.dsl == "x == 1"
+    options = {pair.key: pair.value for pair in request.search_params}
+    assert (options["topk"], options["params"], options["metric_type"]) == ("100", '{"ef":100}', "COSINE")
+    assert isinstance(request, milvus_pb2.SearchRequest)
+    assert effective_parameters({"nprobe": 8}, 100) == {"nprobe": 8}
+    assert effective_parameters({"ef": 200}, 100) == {"ef": 200}
