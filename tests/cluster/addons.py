@@ -10,6 +10,7 @@ The manifests are YAML files with `$name` where a value belongs. Namespaces and 
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping
 from string import Template
 from typing import Protocol
@@ -19,6 +20,7 @@ from cluster.paths import PACKAGE
 from cluster.processes import wait_until
 
 MANIFESTS = PACKAGE / "manifests"
+ADAPTER_RULES = PACKAGE.parents[1] / "charts" / "rag-operator" / "files" / "adapter-rules.yaml"  # what users are given
 DEPLOYMENTS = (
     ("kube-system", "coredns"),
     ("monitoring", "prometheus"),
@@ -37,7 +39,8 @@ class Kubectl(Protocol):
 
 def apply(kubectl: Kubectl, values: Mapping[str, str]) -> None:
     """Apply every manifest, in the order of their names; what is there already stays."""
-    texts = [Template(path.read_text()).substitute(values) for path in sorted(MANIFESTS.glob("*.yaml"))]
+    known = {**values, "adapter_rules": textwrap.indent(ADAPTER_RULES.read_text(), "    ")}
+    texts = [Template(path.read_text()).substitute(known) for path in sorted(MANIFESTS.glob("*.yaml"))]
     everything = "\n---\n".join(texts)
     command = ("apply", "--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}", "-f", "-")
     kubectl(*command, stdin=everything)

@@ -6,6 +6,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+TIMED_OUT = 124  # as timeout(1) says it
+
 
 class ClusterError(Exception):
     """The root of everything this package raises.
@@ -39,7 +41,11 @@ def run(
 ) -> str:
     """Run to the end and return standard output; both streams go into the error."""
     words = [str(word) for word in command]
-    done = subprocess.run(words, cwd=cwd, env=env, input=stdin, text=True, capture_output=True, timeout=timeout, check=False)
+    try:
+        done = subprocess.run(words, cwd=cwd, env=env, input=stdin, text=True, capture_output=True, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired as error:
+        output = (error.output or b"").decode(errors="replace")
+        raise CommandError(words, TIMED_OUT, f"{output}\nnot finished after {timeout:.0f} s") from error
     if done.returncode != 0:
         raise CommandError(words, done.returncode, done.stdout + done.stderr)
     return done.stdout
@@ -49,6 +55,6 @@ def succeeds(command: Sequence[str | Path], timeout: float = 30) -> bool:
     """Whether the program ends with status 0 within `timeout` seconds."""
     try:
         run(command, timeout=timeout)
-    except (CommandError, subprocess.TimeoutExpired):
+    except CommandError:
         return False
     return True

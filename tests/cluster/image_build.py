@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from cluster import base_image
 from cluster.buildah import buildah, package_index
-from cluster.commands import ClusterError
+from cluster.commands import ClusterError, CommandError
 from cluster.image_import import import_image
 from cluster.node import Node
 from cluster.paths import REPOSITORY, cache_dir, exclusive
@@ -51,8 +53,9 @@ class Image:
         names = [word for line in _COPY.findall(self.text()) for word in _copied(line)]
         return sorted({file for name in [*names, *_BIND.findall(self.text())] for file in _files(name)})
 
+    @cached_property
     def content_hash(self) -> str:
-        """Changes when the image would."""
+        """Changes when the image would; computed once, so that an edit in between does not change the image's name."""
         digest = hashlib.sha256(f"{base_image.key()}\n{self.dockerfile.read_text()}".encode())
         for file in self.sources():
             content = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -66,7 +69,7 @@ class Image:
 
     def content_reference(self) -> str:
         """The name that only this content has."""
-        return f"{PREFIX}/{self.name}:h-{self.content_hash()}"
+        return f"{PREFIX}/{self.name}:h-{self.content_hash}"
 
 
 def discover(names: Sequence[str] = ()) -> list[Image]:
@@ -89,6 +92,7 @@ def build(image: Image) -> None:
             base = base_image.ensure()
             with step(f"build image {image.name}"), package_index() as mounts:
                 _bud(image, base, mounts)
+            _forget_older(image)
         buildah("tag", image.content_reference(), image.reference())
 
 
@@ -130,6 +134,15 @@ def _bud(image: Image, base: str, mounts: list[str]) -> None:
 
 def _in_store(reference: str) -> bool:
     return bool(buildah("images", "--quiet", "--filter", f"reference={reference}").strip())
+
+
+def _forget_older(image: Image) -> None:
+    """Earlier contents of this image would fill the store; layers that are still used stay."""
+    listed = buildah("images", "--format", "{{.Name}}:{{.Tag}}", "--filter", f"reference={PREFIX}/{image.name}")
+    for other in listed.split():
+        if other.startswith(f"{PREFIX}/{image.name}:h-") and other != image.content_reference():
+            with suppress(CommandError):  # another build may still stand on it
+                buildah("rmi", other)
 
 
 def _remove_older(node: Node, name: str, keep: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from cluster.commands import ClusterError, run
@@ -22,14 +23,27 @@ _NEEDED = {
 }
 
 
-def missing() -> list[str]:
+# What only some tests need.
+_ON_DEMAND = {"docker-registry": "/usr/bin/docker-registry"}
+
+
+def missing(needed: Mapping[str, str] = _NEEDED) -> list[str]:
     """The packages whose file is not there."""
-    return [package for package, file in _NEEDED.items() if not Path(file).exists()]
+    return [package for package, file in needed.items() if not Path(file).exists()]
+
+
+def ensure(package: str) -> Path:
+    """Install one of the packages that are not needed by everybody; return its program."""
+    _install(missing({package: _ON_DEMAND[package]}))
+    return Path(_ON_DEMAND[package])
 
 
 def install_missing() -> None:
-    """Install what is missing with apt; nothing missing costs nothing."""
-    packages = missing()
+    """Install what the cluster needs with apt; nothing missing costs nothing."""
+    _install(missing())
+
+
+def _install(packages: list[str]) -> None:
     if not packages:
         return
     if shutil.which("apt-get") is None:

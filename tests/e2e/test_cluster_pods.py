@@ -12,6 +12,11 @@ from cluster.processes import wait_until
 from e2e.cluster_manifests import IMAGE, container, deployment, pod, service
 from e2e.namespaces import Namespace
 
+PUT = """
+from urllib.request import Request, urlopen
+headers = dict([("x-amz-acl", "public-read"), ("Content-Type", "text/plain")])
+urlopen(Request("{}", {}, headers, method="PUT"))
+"""
 ALLOCATE = "block = bytearray(200 * 1024 * 1024); print(len(block))"
 
 
@@ -68,8 +73,7 @@ def test_s3_answers_in_the_cluster_and_from_the_host(namespace: Namespace) -> No
     namespace.apply(pod("client"))
     namespace.wait("pod/client", "condition=Ready")
     url = f"http://s3.storage.svc:9000/{namespace.name}"
-    put = "import urllib.request as u; u.urlopen(u.Request('{}', {}, {{'x-amz-acl': 'public-read'}}, method='PUT'))"
-    namespace.run_python("client", put.format(url, None))
-    namespace.run_python("client", put.format(f"{url}/key", b"written in a pod"))
+    namespace.run_python("client", PUT.format(url, None))
+    namespace.run_python("client", PUT.format(f"{url}/key", b"written in a pod"))
     with urlopen(f"http://{NODE_ADDRESS}:30900/{namespace.name}/key") as answer:
         assert answer.read() == b"written in a pod"
