@@ -9,6 +9,7 @@ from rag_operator import names
 from rag_operator.desired.context import Manifest, Owner, Surroundings
 from rag_operator.desired.meta import metadata
 from rag_operator.desired.pods import METRICS
+from rag_runtime.contracts import metrics
 
 KINDS = (names.KIND_EMBEDDER, names.KIND_GENERATOR, names.KIND_GATEWAY, names.KIND_INDEXER, names.KIND_MILVUS)
 
@@ -17,7 +18,13 @@ def monitor(owner: Owner, surroundings: Surroundings) -> Manifest | None:
     """One monitor for all pods of a pipeline."""
     if not surroundings.pod_monitors:
         return None
-    relabelings = [_label(names.LABEL_PIPELINE, "pipeline"), _label(names.LABEL_COMPONENT, "component"), _label(names.LABEL_KIND, "kind")]
+    relabelings = [
+        _label(names.LABEL_PIPELINE, "pipeline"),
+        _label(names.LABEL_COMPONENT, "component"),
+        _label(names.LABEL_KIND, "kind"),
+        # vLLM's metrics do not say which queue they are about.
+        {**_label(names.LABEL_KIND, "queue"), "regex": names.KIND_GENERATOR, "replacement": metrics.QUEUE_GENERATION},
+    ]
     kinds = {"key": names.LABEL_KIND, "operator": "In", "values": list(KINDS)}
     return {
         "apiVersion": "monitoring.coreos.com/v1",
