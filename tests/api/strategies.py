@@ -26,6 +26,7 @@ _BOUNDS = re.compile(r"duration\('(\w+)'\)")
 _KEYS = re.compile(r"k\.matches\('((?:[^'\\]|\\.)*)'\)")
 # A wide object with every part present would be large and slow; a few of the optional ones at a time tell as much.
 _OPTIONAL = 4
+Mend = Callable[[dict[str, Any]], None]
 _TEXT = st.characters(exclude_categories=("Cs",), max_codepoint=0x2FFF)
 
 
@@ -35,8 +36,9 @@ def specs() -> st.SearchStrategy[dict[str, Any]]:
 
 
 def broken_specs() -> st.SearchStrategy[dict[str, Any]]:
-    """Specs in which one thing was changed for the worse."""
-    return specs().flatmap(lambda spec: st.sampled_from([*_places(spec, SCHEMA, ())]).flatmap(lambda place: _broken(spec, *place)))
+    """Specs in which one thing was changed for the worse, or in which one kind of disagreement was not mended."""
+    changed = specs().flatmap(lambda spec: st.sampled_from([*_places(spec, SCHEMA, ())]).flatmap(lambda place: _broken(spec, *place)))
+    return st.one_of(changed, changed, st.builds(_mended_but, _value(SCHEMA), st.sampled_from(_MENDS)))
 
 
 def _value(schema: Schema) -> st.SearchStrategy[Any]:
@@ -118,21 +120,25 @@ def _merged(parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _mended(spec: dict[str, Any]) -> dict[str, Any]:
+    return _mended_but(spec, None)
+
+
+def _mended_but(spec: dict[str, Any], left_out: Mend | None) -> dict[str, Any]:
     mended = copy.deepcopy(spec)
-    _mend(mended)
+    _mend(mended, [mend for mend in _MENDS if mend is not left_out])
     return mended
 
 
-def _mend(found: Any) -> None:
+def _mend(found: Any, mends: list[Mend]) -> None:
     """Make fields of one object agree with each other, wherever the object is."""
     if isinstance(found, list):
         for item in found:
-            _mend(item)
+            _mend(item, mends)
     if not isinstance(found, dict):
         return
     for below in found.values():
-        _mend(below)
-    for mend in _MENDS:
+        _mend(below, mends)
+    for mend in mends:
         mend(found)
 
 
@@ -258,7 +264,7 @@ def _mend_whole(found: dict[str, Any]) -> None:
         external["maxInputTokens"] = max(external.get("maxInputTokens", 512), longest + 1)
 
 
-_MENDS: tuple[Callable[[dict[str, Any]], None], ...] = (
+_MENDS: tuple[Mend, ...] = (
     _mend_replicas,
     _mend_times,
     _mend_chunks,

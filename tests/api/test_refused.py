@@ -10,6 +10,9 @@ import yaml
 
 from api.client import ApiClient
 from api.manifests import base, edited
+from rag_operator.api.crd import spec_schema
+from rag_operator.api.rules import VALIDATIONS
+from rag_operator.api.schema import descend
 from rag_operator.api.v1alpha1.pipeline import MAX_NAME_LENGTH
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.model.validated import parse
@@ -28,6 +31,13 @@ def test_there_are_enough_cases_and_none_is_told_twice() -> None:
     told = [case["case"] for case in CASES]
     assert len(told) >= 70
     assert len(set(told)) == len(told)
+
+
+def test_every_rule_of_the_schema_is_broken_by_a_case() -> None:
+    rules = [rule for _, below in descend(spec_schema()) for rule in below.get(VALIDATIONS, ())]
+    messages = {rule["message"] for rule in rules if "oldSelf" not in rule["rule"] and "must be a duration from" not in rule["message"]}
+    told = [text for case in CASES for text in (case["says"], case.get("parser", case["says"]))]
+    assert [message for message in messages if not any(text in message for text in told)] == []
 
 
 @each_case

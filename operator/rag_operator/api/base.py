@@ -37,10 +37,8 @@ class Model(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _read_as_kubernetes(cls, data: Any) -> Any:
-        # Null means absent and 2.0 is the integer 2: so the API server reads JSON, and so must we.
-        if not isinstance(data, dict):
-            return data
-        return {key: _integral(value) for key, value in data.items() if value is not None}
+        # Null means absent, in maps too, and 2.0 is the integer 2: so the API server reads JSON, and so must we.
+        return _present({key: _read(value) for key, value in data.items()}) if isinstance(data, dict) else data
 
     @model_validator(mode="after")
     def _rules_hold(self) -> Self:
@@ -71,5 +69,11 @@ class Record(Model):
     model_config = ConfigDict(extra="ignore", validate_by_name=True, validate_by_alias=True)
 
 
-def _integral(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def _read(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return _present(value) if isinstance(value, dict) else value
+
+
+def _present(found: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in found.items() if value is not None}

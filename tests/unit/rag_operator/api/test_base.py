@@ -43,6 +43,14 @@ def test_null_means_absent_and_a_whole_number_may_be_written_with_a_point() -> N
     assert Part.model_validate({"mostOfAll": 2.0}).most_of_all == 2
 
 
+def test_null_means_absent_in_a_map_too() -> None:
+    class Holder(Model):
+        labels: dict[str, str]
+        """A map."""
+
+    assert Holder.model_validate({"labels": {"a": None, "b": "c"}}).labels == {"b": "c"}
+
+
 def test_models_are_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Part.model_validate({"mostOfAll": 1}).most_of_all = 2  # type: ignore[misc]
