@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rag_operator.model import codec
 from rag_operator.model.plan import Record
 from simulation.operate import Pass
 from simulation.world import Part, World
@@ -29,7 +28,7 @@ class Invariants:
     def check(self, decided_by: Pass | None = None) -> None:
         """Raise `BrokenError` with the story so far when something is wrong."""
         self.fail([*self._answers(), *self._collection(), *self._table(decided_by), *self._record()])
-        self.record = codec.load(self.world.status)
+        self.record = self.world.stored()
         self.table = dict(self.world.table.weights) if self.world.table else {}
         self.epoch = self.world.table.epoch if self.world.table else 0
 
@@ -90,7 +89,7 @@ class Invariants:
     def _raised(self, name: str, weight: int, lowered: list[str], decided_by: Pass | None) -> Iterator[str]:
         if not self._seen_ready(name, decided_by) and (not lowered or any(self._seen_ready(other, decided_by) for other in lowered)):
             yield f"revision {name} gets {weight} % and is not ready"
-        record = codec.load(self.world.status)
+        record = self.world.stored()
         if name in record.rejected and name not in self.retried:
             yield f"revision {name} was rejected and gets {weight} %"
         if record.adopted:
@@ -110,7 +109,7 @@ class Invariants:
 
     # Every rollout ends in one of the known ways, and the history says so.
     def _record(self) -> Iterator[str]:
-        after = codec.load(self.world.status)
+        after = self.world.stored()
         before = self.record.rollout
         if before is None or (after.rollout is not None and after.rollout.candidate == before.candidate):
             return

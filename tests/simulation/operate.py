@@ -91,7 +91,7 @@ def _pods(world: World) -> Iterator[GatewayPod]:
 
 def begin(world: World, planner: Planner = plan) -> Pass:
     """Observe and plan; nothing is written yet."""
-    record = codec.load(world.status)
+    record = world.stored()
     observed = observe(world, record)
     wanted = None if world.reference_missing else revision(world.letter, record.reindex)
     planned = planner(world.spec, wanted, observed, record, world.now + world.skew)
@@ -135,7 +135,7 @@ def _status(world: World, planned: Plan) -> Write:
 def _stand(world: World, keep: Keep) -> Iterator[Write]:
     found = world.revisions.get(keep.revision)
     if found is None:
-        wanted = revision(world.letter, codec.load(world.status).reindex)
+        wanted = revision(world.letter, world.stored().reindex)
         if wanted.name != keep.revision:
             return  # nobody knows what it is made of
         found = replace(wanted, collection=_collection(world, wanted))

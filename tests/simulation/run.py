@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
-from rag_operator.model import codec
 from rag_operator.model.plan import Record
 from rag_operator.rollout.planner import plan
 from simulation.chaos import unleash
@@ -58,7 +57,7 @@ class Run:
     @property
     def record(self) -> Record:
         """What status holds."""
-        return codec.load(self.world.status)
+        return self.world.stored()
 
     def wake(self) -> None:
         """Something changed: the operator looks soon."""

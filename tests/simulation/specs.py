@@ -35,7 +35,7 @@ BLUE_GREEN = {"strategy": "BlueGreen"}
 BLUE_GREEN_APPROVED = {"strategy": "BlueGreen", "blueGreen": {"autoPromote": False}}
 IMMEDIATE = {"strategy": "Immediate"}
 EVALUATION = {"evaluation": {"questionSet": {"configMapRef": {"name": "questions", "key": "set.jsonl"}}, "minQuestions": 100}}
-ANALYSIS = {"analysis": {"minRequests": 200, "margin": "1%", "maxDuration": "30m"}}
+ANALYSIS = {"analysis": {"minRequests": 200, "margin": "1%", "maxDuration": "10m"}}
 
 
 def spec(letter: str, policy: dict[str, Any], *, suspend: bool = False) -> RAGPipelineSpec:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 from simulation import specs
 from simulation.run import Condition, Run, over, passed, phase, rested, waits_for, weight
 
 Told = Generator[Condition, None, None]
+STORIES: dict[str, Callable[[Run], Told]] = {}
 GATED = specs.CANARY | specs.EVALUATION
+
+
+def told(story: Callable[[Run], Told]) -> Callable[[Run], Told]:
+    """Register a story."""
+    STORIES[story.__name__] = story
+    return story
 
 
 def first_revision(run: Run) -> Told:
@@ -16,27 +23,31 @@ def first_revision(run: Run) -> Told:
     yield rested
 
 
+@told
 def happy_canary(run: Run) -> Told:
     yield from first_revision(run)
     run.world.apply("B", GATED)
     yield over
 
 
+@told
 def canary_with_approval_and_live_analysis(run: Run) -> Told:
     yield from first_revision(run)
     run.world.apply("B", specs.APPROVED | specs.ANALYSIS)
     yield waits_for("2")
-    yield passed(3600)
+    yield passed(600)
     run.world.annotate("promote", f"{specs.revision('B').name}/2")
     yield over
 
 
+@told
 def blue_green(run: Run) -> Told:
     yield from first_revision(run)
     run.world.apply("B", specs.BLUE_GREEN | specs.EVALUATION)
     yield over
 
 
+@told
 def blue_green_with_approval(run: Run) -> Told:
     yield from first_revision(run)
     run.world.apply("B", specs.BLUE_GREEN_APPROVED)
@@ -45,12 +56,14 @@ def blue_green_with_approval(run: Run) -> Told:
     yield over
 
 
+@told
 def immediate(run: Run) -> Told:
     yield from first_revision(run)
     run.world.apply("B", specs.IMMEDIATE | specs.EVALUATION)
     yield over
 
 
+@told
 def evaluation_fails(run: Run) -> Told:
     yield from first_revision(run)
     run.world.results["C"] = "worse"
@@ -58,6 +71,7 @@ def evaluation_fails(run: Run) -> Told:
     yield over
 
 
+@told
 def evaluation_is_inconclusive_and_somebody_promotes(run: Run) -> Told:
     yield from first_revision(run)
     run.world.results["B"] = "unclear"
@@ -68,6 +82,7 @@ def evaluation_is_inconclusive_and_somebody_promotes(run: Run) -> Told:
     yield over
 
 
+@told
 def question_set_cannot_be_read_and_is_mended(run: Run) -> Told:
     yield from first_revision(run)
     run.world.results["B"] = "unreadable"
@@ -78,6 +93,7 @@ def question_set_cannot_be_read_and_is_mended(run: Run) -> Told:
     yield over
 
 
+@told
 def live_traffic_fails(run: Run) -> Told:
     yield from first_revision(run)
     run.world.troubled.add("B")
@@ -85,6 +101,7 @@ def live_traffic_fails(run: Run) -> Told:
     yield over
 
 
+@told
 def live_traffic_cannot_be_read(run: Run) -> Told:
     yield from first_revision(run)
     run.world.metrics_readable = False
@@ -96,6 +113,7 @@ def live_traffic_cannot_be_read(run: Run) -> Told:
     yield over
 
 
+@told
 def spec_changes_to_c(run: Run) -> Told:
     yield from first_revision(run)
     run.world.apply("B", GATED)
@@ -104,6 +122,7 @@ def spec_changes_to_c(run: Run) -> Told:
     yield over
 
 
+@told
 def back_to_a_and_again_to_b(run: Run) -> Told:
     yield from back_at(run, weight("B", 5))
 
@@ -119,6 +138,7 @@ def back_at(run: Run, when: Condition) -> Told:
     yield over
 
 
+@told
 def rollback_and_forward_again(run: Run) -> Told:
     yield from first_revision(run)
     run.world.apply("B", GATED)
@@ -129,6 +149,7 @@ def rollback_and_forward_again(run: Run) -> Told:
     yield over
 
 
+@told
 def back_to_a_retired_revision(run: Run) -> Told:
     yield from first_revision(run)
     run.world.apply("B", GATED)
@@ -137,6 +158,7 @@ def back_to_a_retired_revision(run: Run) -> Told:
     yield over
 
 
+@told
 def somebody_aborts_and_retries(run: Run) -> Told:
     yield from first_revision(run)
     run.world.apply("B", GATED)
@@ -147,6 +169,7 @@ def somebody_aborts_and_retries(run: Run) -> Told:
     yield over
 
 
+@told
 def somebody_aborts_after_half_an_hour_at_half(run: Run) -> Told:
     yield from first_revision(run)
     run.world.apply("B", specs.HALF)
@@ -156,6 +179,7 @@ def somebody_aborts_after_half_an_hour_at_half(run: Run) -> Told:
     yield over
 
 
+@told
 def candidate_dies_under_weight(run: Run) -> Told:
     yield from first_revision(run)
     run.world.apply("B", specs.HALF)
@@ -172,6 +196,7 @@ def candidate_dies_under_weight(run: Run) -> Told:
     yield over
 
 
+@told
 def gateway_does_not_acknowledge(run: Run) -> Told:
     yield from first_revision(run)
     run.world.apply("B", GATED)
@@ -184,6 +209,7 @@ def gateway_does_not_acknowledge(run: Run) -> Told:
     yield over
 
 
+@told
 def gateway_holds_what_is_aborted(run: Run) -> Told:
     yield from first_revision(run)
     run.world.apply("B", GATED)
@@ -197,6 +223,7 @@ def gateway_holds_what_is_aborted(run: Run) -> Told:
     yield over
 
 
+@told
 def stable_child_is_deleted(run: Run) -> Told:
     yield from first_revision(run)
     run.world.apply("B", GATED)
@@ -209,6 +236,7 @@ def stable_child_is_deleted(run: Run) -> Told:
     yield over
 
 
+@told
 def no_gpu(run: Run) -> Told:
     yield from first_revision(run)
     run.world.unplaceable.add("B")
@@ -216,6 +244,7 @@ def no_gpu(run: Run) -> Told:
     yield over
 
 
+@told
 def build_fails_twice(run: Run) -> Told:
     yield from first_revision(run)
     run.world.failing_builds["B"] = 2
@@ -223,6 +252,7 @@ def build_fails_twice(run: Run) -> Told:
     yield over
 
 
+@told
 def build_fails_for_good(run: Run) -> Told:
     yield from first_revision(run)
     run.world.failing_builds["B"] = 3
@@ -230,6 +260,7 @@ def build_fails_for_good(run: Run) -> Told:
     yield over
 
 
+@told
 def suspended_for_a_day(run: Run) -> Told:
     yield from first_revision(run)
     run.world.apply("B", GATED)
@@ -240,6 +271,7 @@ def suspended_for_a_day(run: Run) -> Told:
     yield over
 
 
+@told
 def clock_is_set_back_and_forth(run: Run) -> Told:
     yield from first_revision(run)
     run.world.apply("B", GATED)
@@ -253,12 +285,14 @@ def clock_is_set_back_and_forth(run: Run) -> Told:
     yield over
 
 
+@told
 def passages_change(run: Run) -> Told:
     yield from first_revision(run)
     run.world.apply("Q", GATED)
     yield over
 
 
+@told
 def status_is_lost(run: Run) -> Told:
     yield from first_revision(run)
     run.world.apply("B", GATED)
@@ -270,6 +304,7 @@ def status_is_lost(run: Run) -> Told:
     yield over
 
 
+@told
 def restored_without_records(run: Run) -> Told:
     yield from first_revision(run)
     world = run.world
@@ -286,6 +321,7 @@ def restored_without_records(run: Run) -> Told:
     yield over
 
 
+@told
 def reindex(run: Run) -> Told:
     yield from first_revision(run)
     run.world.names |= {specs.revision("A", "1").name: "A′", specs.revision("A", "1").index.name: "A′-index"}

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from pathlib import Path
 
 import pytest
 
-from simulation import stories
-from simulation.run import Run, Story
+from simulation.run import Run
+from simulation.stories import STORIES
 
 GOLDEN = Path(__file__).parent / "golden"
-HELPERS = {"first_revision", "back_at"}
-STORIES: dict[str, Story] = {name: story for name, story in inspect.getmembers(stories, inspect.isgeneratorfunction) if name not in HELPERS}
 
 
 @pytest.mark.parametrize("name", STORIES)

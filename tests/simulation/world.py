@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
+from rag_operator.model import codec
 from rag_operator.model.observed import AnalysisReading, EvaluationReading, MetricReading, TableState, TrafficCounts
+from rag_operator.model.plan import Record
 from rag_operator.model.revision import Component, Revision
 from simulation.specs import IMMEDIATE, letters, spec
 
@@ -86,6 +88,7 @@ class World:
         self.verbs: dict[str, str] = {}
         self.status: dict[str, Any] = {}
         self.status_version = 0
+        self._loaded: tuple[int, Record] = (0, Record())
         self.revisions: dict[str, Revision] = {}
         self.parts: dict[str, Part] = {}
         self.table: TableState | None = None
@@ -107,6 +110,12 @@ class World:
         self._sequence = 0
         self._uids = 0
         self.wake: Callable[[], None] = lambda: None
+
+    def stored(self) -> Record:
+        """Return what status holds, as the operator would read it."""
+        if self._loaded[0] != self.status_version:
+            self._loaded = (self.status_version, codec.load(self.status))
+        return self._loaded[1]
 
     # -- time ---------------------------------------------------------------
 

@@ -47,24 +47,29 @@ def plan(spec: RAGPipelineSpec, wanted: Revision | None, observed: Observed, rec
 
 def _noticed(situation: Situation, record: Record) -> Record:
     # A clock that was set back must not make anybody wait until it has caught up.
-    now, table = situation.now, situation.observed.table
+    now, policy, retired = situation.now, situation.policy, record.retired
     if record.rollout is not None:
-        record = replace(record, rollout=_seen(situation, record.rollout, now))
-    if record.retired is not None:
-        latest = now + situation.policy.rollback.window.seconds
-        record = replace(record, retired=replace(record.retired, until=min(record.retired.until, latest)))
-    latest = now + situation.policy.abort_delay.seconds
-    leaving = tuple(replace(entry, idle_at=min(entry.idle_at, latest)) for entry in record.leaving)
-    return replace(record, leaving=leaving, epoch=max(record.epoch, table.epoch if table else 0))
+        record = replace(record, rollout=_seen(situation, record.rollout))
+    if retired is not None and retired.until > (latest := now + policy.rollback.window.seconds):
+        record = replace(record, retired=replace(retired, until=latest))
+    latest = now + policy.abort_delay.seconds
+    if any(entry.idle_at > latest for entry in record.leaving):
+        leaving = tuple(replace(entry, idle_at=min(entry.idle_at, latest)) for entry in record.leaving)
+        record = replace(record, leaving=leaving)
+    epoch = situation.observed.table.epoch if situation.observed.table else 0
+    return replace(record, epoch=epoch) if epoch > record.epoch else record
 
 
-def _seen(situation: Situation, rollout: Rollout, now: float) -> Rollout:
+def _seen(situation: Situation, rollout: Rollout) -> Rollout:
+    now = situation.now
     progress = sum(part.progress for part in situation.parts(rollout.candidate))
-    grown = progress > rollout.progress
+    if progress > rollout.progress:
+        rollout = replace(rollout, progress=progress, progress_since=now)
+    if now >= max(rollout.progress_since, rollout.overdue_since, rollout.step_since, rollout.weight_since):
+        return rollout
     return replace(
         rollout,
-        progress=max(progress, rollout.progress),
-        progress_since=now if grown else min(rollout.progress_since, now),
+        progress_since=min(rollout.progress_since, now),
         overdue_since=min(rollout.overdue_since, now),
         step_since=min(rollout.step_since, now),
         weight_since=min(rollout.weight_since, now),
