@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from rag_runtime.retry import RetryBudget
 # The first pause before another attempt; doubled each time, with jitter.
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 5.0
+# A larger body is handed to the socket in pieces, so that other callers get their turn.
+STREAMED_BYTES = 1 << 20
 # 2,048 vectors of 32,768 floats in base64 with room to spare: an answer beyond it is not embeddings.
 MAX_ANSWER_BYTES = 512 * 1024 * 1024
 
@@ -145,7 +148,7 @@ class EmbeddingsClient:
             async with self._connections().request(
                 method,
                 self.url + path,
-                data=body,
+                data=io.BytesIO(body) if body and len(body) > STREAMED_BYTES else body,
                 headers=self._headers(lane, remaining),
                 timeout=aiohttp.ClientTimeout(total=remaining),
                 allow_redirects=False,  # a redirect could carry texts and key to another host

@@ -14,7 +14,7 @@ _erf = np.vectorize(math.erf)
 
 def encode(config: dict[str, Any], tensors: dict[str, NDArray[Any]], ids: list[int], *, pooling: str, first_position: int = 0) -> Array:
     """The pooled vector of one text, not normalised."""
-    tensor = {name: values.astype(np.float64) for name, values in tensors.items()}
+    tensor = {name: values.astype(np.float64, copy=False) for name, values in tensors.items()}
     positions = np.arange(len(ids)) + first_position
     tokens = tensor["embeddings.word_embeddings.weight"][ids] + tensor["embeddings.position_embeddings.weight"][positions]
     tokens = _norm(tokens + tensor["embeddings.token_type_embeddings.weight"][0], tensor, "embeddings.LayerNorm", config)
