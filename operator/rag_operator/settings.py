@@ -61,8 +61,6 @@ class Settings(BaseSettings):
 
     # Networks that NetworkPolicies name.
     api_server_cidrs: Annotated[tuple[str, ...], NoDecode] = ()  # empty: from the `kubernetes` EndpointSlice
-    dns_cidrs: Annotated[tuple[str, ...], NoDecode] = ()  # beside the cluster's own DNS pods: a node-local cache
-    scraper_namespaces: Annotated[tuple[str, ...], NoDecode] = ()  # who may read metrics; empty: every namespace
     operator_labels: Annotated[tuple[str, ...], NoDecode] = ()  # `key=value` of the operator's own pods; empty: the chart's
     scraper_namespaces: Annotated[tuple[str, ...], NoDecode] = ()  # where Prometheus runs; empty: metrics are open to every namespace
     dns_cidrs: Annotated[tuple[str, ...], NoDecode] = ()  # a node-local DNS cache, beside the cluster's own DNS pods
@@ -73,7 +71,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _split(cls, values: dict[str, object]) -> dict[str, object]:
-        listed = ("namespaces", "api_server_cidrs", "operator_namespace_labels", "scraper_namespaces", "dns_cidrs")
+        listed = ("namespaces", "api_server_cidrs", "operator_labels", "scraper_namespaces", "dns_cidrs")
         return {name: _words(value) if name in listed and isinstance(value, str) else value for name, value in values.items()}
 
     @model_validator(mode="after")

@@ -31,8 +31,6 @@ def discover(client: Client, settings: Settings) -> Discovery:
             api_server_cidrs=settings.api_server_cidrs or cidrs,
             api_server_ports=ports or defaults.api_server_ports,
             dns_cidrs=settings.dns_cidrs,
-            scraper_namespaces=settings.scraper_namespaces,
-            dns_cidrs=settings.dns_cidrs,
             operator_namespace=settings.namespace,
             scraper_namespaces=settings.scraper_namespaces,
             operator_labels=labels or defaults.operator_labels,
