@@ -45,31 +45,40 @@ class _Shape:
     repeated: bool
 
 
+@dataclass(frozen=True)
+class _Field:
+    name: str
+    alias: str
+    marks: Marks
+    inner: Any
+    repeated: bool
+    default: Any
+    description: str
+
+
 def leaves(model: type[BaseModel], path: str = "", inherited: Marks = ()) -> Iterator[Leaf]:
     """Yield every leaf below a model with the marks that hold for it: the nearest ones above or on it."""
-    for name, field in model.model_fields.items():
-        shape = _shape(model, name)
-        marks = shape.marks or inherited
-        here = f"{path}{field.alias or name}{'[]' if shape.repeated else ''}"
-        if _is_model(shape.inner) and shape.inner.model_fields:
-            yield from leaves(shape.inner, f"{here}.", marks)
+    for field in _fields(model):
+        marks = field.marks or inherited
+        here = f"{path}{field.alias}{'[]' if field.repeated else ''}"
+        if _is_model(field.inner) and field.inner.model_fields:
+            yield from leaves(field.inner, f"{here}.", marks)
         else:
-            yield Leaf(here, marks, field.description or "")
+            yield Leaf(here, marks, field.description)
 
 
 def values(item: BaseModel, path: str = "", inherited: Marks = ()) -> Iterator[Value]:
     """Yield what is set in an object, leaf by leaf; what is absent is left out."""
-    for name, field in type(item).model_fields.items():
-        value = getattr(item, name)
+    for field in _fields(type(item)):
+        value = getattr(item, field.name)
         if value is None:
             continue
-        marks = _shape(type(item), name).marks or inherited
-        here = f"{path}{field.alias or name}"
+        marks = field.marks or inherited
+        here = f"{path}{field.alias}"
         if isinstance(value, BaseModel) and type(value).model_fields:
             yield from values(value, f"{here}.", marks)
         else:
-            default = None if field.is_required() else field.get_default(call_default_factory=True)
-            yield Value(here, marks, plain(value), plain(default))
+            yield Value(here, marks, plain(value), field.default)
 
 
 def plain(value: Any) -> Any:
@@ -84,11 +93,17 @@ def plain(value: Any) -> Any:
 
 
 @cache
-def _shape(model: type[BaseModel], name: str) -> _Shape:
-    field: FieldInfo = model.model_fields[name]
+def _fields(model: type[BaseModel]) -> tuple[_Field, ...]:
+    # Looked at once: identities are computed on every pass of every pipeline.
+    return tuple(_field(name, field) for name, field in model.model_fields.items())
+
+
+def _field(name: str, field: FieldInfo) -> _Field:
     opened = _open(field.annotation)
     own = tuple(item for item in field.metadata if isinstance(item, Mark))
-    return _Shape(opened.inner, own or opened.marks, opened.repeated)
+    default = None if field.is_required() else plain(field.get_default(call_default_factory=True))
+    marks = own or opened.marks
+    return _Field(name, field.alias or name, marks, opened.inner, opened.repeated, default, field.description or "")
 
 
 def _open(annotation: Any) -> _Shape:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -55,49 +55,69 @@ def canonical(inputs: Mapping[str, Any]) -> str:
     return json.dumps(inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+@dataclass(frozen=True)
+class Identities:
+    """Everything that a spec asks for, by its identity."""
+
+    embedder: Identity
+    content: Identity
+    layout: Identity
+    index: Identity
+    generator: Identity | None
+    revision: Identity
+
+
+def identities(spec: RAGPipelineSpec, template: str | None = None, reindex: str = "") -> Identities:
+    """Return all identities of a spec.
+
+    `template` is the text of the prompt template that the spec refers to; the name of its ConfigMap does not count. `reindex` is
+    the last value of that verb.
+    """
+    marked = _by_mark(spec)
+    embedder = Identity.of(marked[marks.EMBEDDER.name])
+    content = Identity.of(_content(spec, marked[marks.CONTENT.name], reindex))
+    layout = Identity.of(marked[marks.LAYOUT.name])
+    index = Identity.of({**content.inputs, **layout.inputs})
+    generator = Identity.of(marked[marks.GENERATOR.name]) if spec.generator is not None else None
+    settings = {path: value for path, value in marked[marks.REVISION.name].items() if not path.startswith(_TEMPLATE_REF)}
+    parts = {
+        "embedder": embedder.digest,
+        "index": index.digest,
+        "generator": generator.digest if generator is not None else None,
+        "template": template,
+    }
+    revision = Identity.of({**settings, **{part: value for part, value in parts.items() if value is not None}})
+    return Identities(embedder, content, layout, index, generator, revision)
+
+
 def embedder_identity(spec: RAGPipelineSpec) -> Identity:
     """Return the identity of the embedder: the model, where its weights come from, how exactly it computes."""
-    return Identity.of(_marked(spec, marks.EMBEDDER))
+    return identities(spec).embedder
 
 
 def content_identity(spec: RAGPipelineSpec, reindex: str = "") -> Identity:
-    """Return what makes the vectors of an index what they are. `reindex` is the last value of that verb."""
-    inputs = {_content_path(path): value for path, value in _marked(spec, marks.CONTENT).items()}
-    if spec.embedder.external is not None:
-        # An endpoint has no prompt of its own, so absent and empty are the same.
-        inputs.setdefault("embedder.documentPrefix", "")
-    return Identity.of({**inputs, **({"reindex": reindex} if reindex else {})})
+    """Return what makes the vectors of an index what they are."""
+    return identities(spec, reindex=reindex).content
 
 
 def layout_identity(spec: RAGPipelineSpec) -> Identity:
     """Return what makes the collection of an index what it is."""
-    return Identity.of(_marked(spec, marks.LAYOUT))
+    return identities(spec).layout
 
 
 def index_identity(spec: RAGPipelineSpec, reindex: str = "") -> Identity:
     """Return the identity of the index: content and layout together."""
-    return Identity.of({**content_identity(spec, reindex).inputs, **layout_identity(spec).inputs})
+    return identities(spec, reindex=reindex).index
 
 
 def generator_identity(spec: RAGPipelineSpec) -> Identity | None:
     """Return the identity of the generator, or `None` for a pipeline that only retrieves."""
-    return Identity.of(_marked(spec, marks.GENERATOR)) if spec.generator is not None else None
+    return identities(spec).generator
 
 
 def revision_identity(spec: RAGPipelineSpec, template: str | None = None, reindex: str = "") -> Identity:
-    """Return the identity of the revision: its components, and the settings by which it answers.
-
-    `template` is the text of the prompt template that the spec refers to; the name of its ConfigMap does not count.
-    """
-    settings = {path: value for path, value in _marked(spec, marks.REVISION).items() if not path.startswith(_TEMPLATE_REF)}
-    generator = generator_identity(spec)
-    parts = {
-        "embedder": embedder_identity(spec).digest,
-        "index": index_identity(spec, reindex).digest,
-        "generator": generator.digest if generator is not None else None,
-        "template": template,
-    }
-    return Identity.of({**settings, **{path: value for path, value in parts.items() if value is not None}})
+    """Return the identity of the revision: its components, and the settings by which it answers."""
+    return identities(spec, template, reindex).revision
 
 
 def resolve(
@@ -111,14 +131,13 @@ def resolve(
     parser: int = 1,
 ) -> Revision:
     """Return the revision that a spec asks for."""
-    identity = revision_identity(spec, template, reindex)
-    generator = generator_identity(spec)
+    found = identities(spec, template, reindex)
     return Revision(
-        name=identity.digest[: names.HASH_LENGTH],
-        digest=identity.digest,
-        embedder=embedder_identity(spec).component(pipeline, names.KIND_EMBEDDER),
-        index=index_identity(spec, reindex).component(pipeline, names.KIND_INDEX),
-        generator=generator.component(pipeline, names.KIND_GENERATOR) if generator is not None else None,
+        name=found.revision.digest[: names.HASH_LENGTH],
+        digest=found.revision.digest,
+        embedder=found.embedder.component(pipeline, names.KIND_EMBEDDER),
+        index=found.index.component(pipeline, names.KIND_INDEX),
+        generator=found.generator.component(pipeline, names.KIND_GENERATOR) if found.generator is not None else None,
         spec=spec,
         prompt_template=template,
         collection=collection,
@@ -142,9 +161,10 @@ def declared_index(spec: RAGPipelineSpec, reindex: str = "") -> IndexIdentity:
         reindex=reindex or None,
     )
     milvus = spec.vector_store.milvus
+    found = identities(spec, reindex=reindex)
     return IndexIdentity(
-        digest=index_identity(spec, reindex).digest,
-        content_digest=content_identity(spec, reindex).digest,
+        digest=found.index.digest,
+        content_digest=found.content.digest,
         content=content,
         layout=LayoutIdentity(shards=milvus.shards, index=milvus.index),
     )
@@ -152,20 +172,28 @@ def declared_index(spec: RAGPipelineSpec, reindex: str = "") -> IndexIdentity:
 
 def marked_inputs(item: BaseModel, mark: marks.Mark) -> dict[str, Any]:
     """Return what an object says at the leaves with a mark, by path."""
-    return {found.path: found.value for found, own in _with_mark(item, mark) if not _is_later_default(found, own)}
+    return _by_mark(item)[mark.name]
 
 
-def _marked(spec: RAGPipelineSpec, mark: marks.Mark) -> dict[str, Any]:
-    return marked_inputs(spec, mark)
+def _by_mark(item: BaseModel) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {mark.name: {} for mark in marks.ALL}
+    for value in values(item):
+        for mark in value.marks:
+            if not _is_later_default(value, mark):
+                found[mark.name][value.path] = value.value
+    return found
 
 
-def _with_mark(item: BaseModel, mark: marks.Mark) -> Iterator[tuple[Value, marks.Mark]]:
-    for found in values(item):
-        yield from ((found, own) for own in found.marks if own.name == mark.name)
+def _is_later_default(found: Value, mark: marks.Mark) -> bool:
+    return mark.since != marks.FIRST_VERSION and bool(found.value == found.default)
 
 
-def _is_later_default(found: Value, own: marks.Mark) -> bool:
-    return own.since != marks.FIRST_VERSION and bool(found.value == found.default)
+def _content(spec: RAGPipelineSpec, marked: Mapping[str, Any], reindex: str) -> dict[str, Any]:
+    inputs = {_content_path(path): value for path, value in marked.items()}
+    if spec.embedder.external is not None:
+        # An endpoint has no prompt of its own, so absent and empty are the same.
+        inputs.setdefault("embedder.documentPrefix", "")
+    return {**inputs, "reindex": reindex} if reindex else inputs
 
 
 def _content_path(path: str) -> str:
