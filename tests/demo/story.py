@@ -49,10 +49,10 @@ class Story:
     # ---------------------------------------------------------------- chapters
     def install(self) -> None:
         """The chart, with its operator of two replicas."""
-        values = os.environ.get("DEMO_HELM_VALUES", "tests/demo/values.yaml")
+        values, more = os.environ.get("DEMO_HELM_VALUES", "tests/demo/values.yaml"), os.environ.get("DEMO_HELM_ARGUMENTS", "")
         self.terminal.run(
             f"cd {shlex.quote(str(REPOSITORY))} && helm upgrade --install rag-operator {CHART} --namespace {SYSTEM} --create-namespace "
-            f"--values {values} --wait --timeout 180s"
+            f"--values {values} {more} --wait --timeout 180s"
         )
         self.terminal.run(f"kubectl -n {SYSTEM} get pods")
 
