@@ -29,8 +29,9 @@ from rag_operator.kube import access
 from rag_operator.kube.client import Client, Fence, open_fence
 from rag_operator.kube.lease import Lease, Timing
 from rag_operator.settings import VERSION, Settings
-from rag_operator.shell import surroundings, watches
+from rag_operator.shell import surroundings
 from rag_operator.shell.probes import Probes
+from rag_operator.shell.watches import Watches
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class App:
         self._mirror = Mirror()
         self._queue: Queue[Key] = Queue(Backoff(settings.backoff_first, settings.backoff_limit), time.monotonic)
         self._resync: Resync | None = None
+        self._watches: Watches | None = None
         self._leading = False
         self._primed = False
 
@@ -58,7 +60,8 @@ class App:
             probes = Probes(settings.metrics_host, settings.metrics_port, healthy=self._wrong, ready=self._not_ready, refresh=self._measure)
             await stack.enter_async_context(probes)
             log.info("started", extra={"port": probes.port, "version": VERSION, "server": reach.server})
-            watching = asyncio.create_task(watches.watch(settings, reach, self._mirror, self._queue), name="watches")
+            self._watches = Watches(settings, reach, self._mirror, self._queue)
+            watching = asyncio.create_task(self._watches.run(), name="watches")
             working = asyncio.create_task(self._lead(lease, client), name="leader")
             return await self._until_one_ends(watching, working, lease)
 
@@ -144,7 +147,9 @@ class App:
             yield client
 
     def _wrong(self) -> str | None:
-        """What does not move; a replica that only waits has nothing to move."""
+        """What does not move; a replica that only waits has nothing but its watches to move."""
+        if self._watches is not None and self._watches.broken:
+            return "watches cannot be started"
         if not self._leading or not self._primed:
             return None
         if self._queue.age > self._settings.stalled_after:

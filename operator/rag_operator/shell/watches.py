@@ -29,6 +29,7 @@ _UNUSED_FINALIZER: Final = f"{names.GROUP}/kopf"
 _CREDENTIALS_LAST: Final = timedelta(minutes=10)
 _WATCH_SECONDS: Final = 300
 _RESTART_AFTER: Final = 1.0
+_BROKEN: Final = 5  # failures in a row
 
 
 class Backoffs:
@@ -40,21 +41,47 @@ class Backoffs:
             yield 5.0
 
 
-async def watch(settings: Settings, access: Access, mirror: Mirror, queue: Queue[Key]) -> None:
-    """Watch until the process is told to stop. A watch that ends with an error is begun again."""
-    while True:
-        try:
-            await kopf.operator(
-                registry=registry(access, receiver(mirror, queue)),
-                settings=kopf_settings(settings),
-                standalone=True,
-                clusterwide=not settings.namespaces,
-                namespaces=list(settings.namespaces),
-            )
-            return
-        except Exception:
-            log.exception("watching failed; it begins again")
-            await asyncio.sleep(_RESTART_AFTER)
+class Watches:
+    """The watches of one replica."""
+
+    def __init__(self, settings: Settings, access: Access, mirror: Mirror, queue: Queue[Key]) -> None:
+        self._settings, self._access = settings, access
+        self._receive = receiver(mirror, queue)
+        self._failures = 0
+
+    @property
+    def broken(self) -> bool:
+        """Whether watching fails again and again, so that nothing is seen."""
+        return self._failures >= _BROKEN
+
+    async def run(self) -> None:
+        """Watch until the process is told to stop. A watch that ends with an error is begun again."""
+        settings = self._settings
+        while True:
+            try:
+                await kopf.operator(
+                    registry=registry(self._access, self._take),
+                    settings=kopf_settings(settings),
+                    # Without it kopf asks who the user is, and in a container nobody may be known by that number.
+                    identity=kopf_identity(settings),
+                    standalone=True,
+                    clusterwide=not settings.namespaces,
+                    namespaces=list(settings.namespaces),
+                )
+                return
+            except Exception:
+                self._failures += 1
+                log.exception("watching failed; it begins again")
+                await asyncio.sleep(_RESTART_AFTER)
+
+    def _take(self, resource: Resource, kind: str | None, body: Mapping[str, Any]) -> None:
+        self._failures = 0
+        self._receive(resource, kind, body)
+
+
+def kopf_identity(settings: Settings) -> Any:
+    """This replica's name; kopf has a type of its own for it, which it does not publish."""
+    return settings.identity
 
 
 def receiver(mirror: Mirror, queue: Queue[Key]) -> Receive:

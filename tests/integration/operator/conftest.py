@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+
 from cluster.api_only import ApiServer
 from cluster.commands import CommandError
 from integration.operator.replica import Nursery

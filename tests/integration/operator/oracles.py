@@ -20,7 +20,7 @@ _ADDRESSES = ("clusterIP", "clusterIPs", "nodePort", "healthCheckNodePort")
 
 def end_state(objects: Objects, uid: str) -> dict[tuple[str, str], Any]:
     """Objects without what differs by nature: versions, times, addresses, the pipeline's UID, random names, statuses of others."""
-    return {key: _masked(copy.deepcopy(body), uid) for key, body in objects.items()}
+    return {key: _masked(key[0], copy.deepcopy(body), uid) for key, body in objects.items()}
 
 
 def differences(reference: Mapping[tuple[str, str], Any], found: Mapping[tuple[str, str], Any]) -> list[str]:
@@ -75,12 +75,12 @@ def dishonest(body: Mapping[str, Any]) -> list[str]:
     return wrong
 
 
-def _masked(body: dict[str, Any], uid: str) -> Any:
+def _masked(kind: str, body: dict[str, Any], uid: str) -> Any:
     meta = body["metadata"]
     for field in _VOLATILE:
         meta.pop(field, None)
     body.pop("status", None)
-    if body["kind"] == "Job":
+    if kind == "Job":
         # The API server writes the Job's own UID into its selector and its pods' labels.
         body["spec"].pop("selector", None)
         body["spec"]["template"]["metadata"].pop("labels", None)

@@ -22,6 +22,7 @@ from rag_operator.kube.access import Access
 
 _HOP = frozenset({"connection", "transfer-encoding", "content-encoding", "content-length", "host", "keep-alive"})
 _LEASES = "/leases"
+_GONE = json.dumps({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}}).encode() + b"\n"
 
 
 class Do(Enum):
@@ -171,8 +172,9 @@ class Proxy:
                     continue
                 event = json.loads(line)
                 if self.watch_ends():
-                    line = json.dumps({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}}).encode() + b"\n"
-                elif event.get("type") != "BOOKMARK" and self.hide(event):
+                    await response.write(_GONE)
+                    return response
+                if event.get("type") != "BOOKMARK" and self.hide(event):
                     self.hidden += 1
                     continue
                 await response.write(line)

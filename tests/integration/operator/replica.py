@@ -108,7 +108,8 @@ class Nursery:
             replica.signal(signal.SIGCONT)
             replica.kill()
         if self._process is not None:
-            self._process.kill()
+            with suppress(ProcessLookupError):
+                self._process.kill()
             await self._process.wait()
 
     async def start(self, name: str, **settings: object) -> Replica:

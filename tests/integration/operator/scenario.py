@@ -14,7 +14,6 @@ from typing import Any
 from integration.operator.proxy import Proxy, Write
 from integration.operator.replica import Nursery, Replica
 from integration.operator.world import World
-
 from rag_operator import errors
 from rag_operator.kube.access import load
 from rag_operator.kube.client import Client

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -52,10 +53,9 @@ class World:
     async def _run(self) -> None:
         while True:
             if not self.paused:
-                try:
+                # Deleted or changed meanwhile: the next look settles it.
+                with suppress(errors.ApiError):
                     await self._turn()
-                except errors.ApiError:
-                    pass  # deleted or changed meanwhile: the next look settles it
             await asyncio.sleep(_LOOK)
 
     async def _turn(self) -> None:
