@@ -6,7 +6,7 @@ import base64
 import json
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +41,8 @@ class Answer:
 class ApiClient:
     """Sends objects as the administrator."""
 
-    def __init__(self, kubeconfig: Path, directory: Path) -> None:
+    def __init__(self, kubeconfig: Path, directory: Path, kubectl: Callable[..., str] | None = None) -> None:
+        self.kubectl = kubectl
         config = json.loads(kubeconfig.read_text())
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         pair = directory / "test-client.pem"

@@ -13,7 +13,7 @@ from rag_operator.api.crd import index_crd, pipeline_crd
 
 @pytest.fixture(scope="session")
 def kube() -> Iterator[ApiClient]:
-    with ApiServer(audit=None) as server, ApiClient(server.kubeconfig, server.directory) as client:
+    with ApiServer(audit=None) as server, ApiClient(server.kubeconfig, server.directory, server.kubectl) as client:
         client.install(pipeline_crd())
         client.install(index_crd())
         yield client

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from api.client import ApiClient
+from api.manifests import base, edited
 from rag_operator import names
 from rag_operator.api.crd import index_crd, pipeline_crd, to_yaml
 from rag_operator.api.schema import INT_OR_STRING, descend
@@ -98,3 +99,28 @@ def test_the_columns_tell_the_story() -> None:
         item["name"] for item in DEFINITIONS["RAGPipeline"]["spec"]["versions"][0]["additionalPrinterColumns"] if "priority" not in item
     ]
     assert columns == ["Phase", "Revision", "Traffic", "Step", "Docs", "Reason", "Age"]
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("ragpipeline.spec.sources.syncInterval", "How often the source is listed."),
+        ("ragp.spec.generator.vllm.extraArgs", "Further arguments of `vllm serve`"),
+        ("ragi.status.sync.listing", "last fully applied"),
+    ],
+)
+def test_kubectl_explains_a_field_in_our_words(kube: ApiClient, path: str, says: str) -> None:
+    assert kube.kubectl is not None
+    assert says in " ".join(kube.kubectl("explain", path).split())
+
+
+def test_kubectl_lists_pipelines_with_their_columns(kube: ApiClient) -> None:
+    assert kube.kubectl is not None
+    manifest = edited(base(), {"metadata.name": "listed"})
+    stored = kube.create(manifest, dry_run=False).body
+    status = {"phase": "RollingOut", "traffic": "95/5", "step": "1/3", "documents": 1400, "stable": {"revision": "5c2e9f0a11"}}
+    assert kube.update({**stored, "status": status}, dry_run=False, subresource="/status").accepted
+    header, row = kube.kubectl("get", "ragp", "listed").splitlines()
+    kube.delete(manifest)
+    assert header.split() == ["NAME", "PHASE", "REVISION", "TRAFFIC", "STEP", "DOCS", "REASON", "AGE"]
+    assert row.split()[:6] == ["listed", "RollingOut", "5c2e9f0a11", "95/5", "1/3", "1400"]

@@ -123,12 +123,12 @@ def to_yaml(manifest: dict[str, Any]) -> str:
     return yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True, default_flow_style=None)
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.CSafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
-def _on_one_line(dumper: yaml.SafeDumper, schema: Compact) -> yaml.Node:
+def _on_one_line(dumper: _Dumper, schema: Compact) -> yaml.Node:
     return dumper.represent_mapping("tag:yaml.org,2002:map", schema, flow_style=True)
 
 

@@ -29,6 +29,6 @@ REVISION: Final = Mark("revision", "a new revision that shares its components: n
 IN_PLACE: Final = Mark("inPlace", "the running components change in place, surging first")
 DATA: Final = Mark("data", "the live indexes are brought up to date by the next sync")
 POLICY: Final = Mark("policy", "how the operator acts from now on: nothing that runs is changed")
-FIXED: Final = Mark("fixed", "cannot change: make a new pipeline")
+FIXED: Final = Mark("fixed", "cannot change: make a new pipeline, or for a source give it a new name")
 
 ALL: Final = (CONTENT, LAYOUT, EMBEDDER, GENERATOR, REVISION, IN_PLACE, DATA, POLICY, FIXED)

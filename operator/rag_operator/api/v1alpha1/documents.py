@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from rag_operator.api.base import Items, Model
-from rag_operator.api.marks import CONTENT, DATA, POLICY
+from rag_operator.api.marks import CONTENT, DATA, FIXED, POLICY
 from rag_operator.api.rules import Keyed, Rule, matches, one_of, same_member
 from rag_operator.api.scalars import Between, Duration, Percentage, Quantity
 from rag_operator.api.v1alpha1.common import (
@@ -32,6 +32,9 @@ class S3Source(S3Location):
         Rule("self.prefix == oldSelf.prefix", f"document ids are relative to prefix, so it cannot change: {_RENAME}", path=".prefix"),
     )
 
+    prefix: Annotated[RelativePath, FIXED] = ""
+    """Only objects whose key starts with this are read. Document ids are relative to it."""
+
 
 class ClaimSource(ClaimLocation):
     """Files below a directory of a persistent volume."""
@@ -39,6 +42,9 @@ class ClaimSource(ClaimLocation):
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule("self.path == oldSelf.path", f"document ids are relative to path, so it cannot change: {_RENAME}", path=".path"),
     )
+
+    path: Annotated[RelativePath, FIXED] = ""
+    """Directory inside the volume. Empty: its root."""
 
 
 class GitSource(Model):
@@ -52,7 +58,7 @@ class GitSource(Model):
     """Address of the repository, over https or ssh."""
     ref: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")] = "main"
     """Branch, tag or commit to read."""
-    path: RelativePath = ""
+    path: Annotated[RelativePath, FIXED] = ""
     """Directory inside the repository. Empty: all of it."""
     credentials_secret_ref: SecretRef | None = None
     """Secret with username and password, or with sshPrivateKey and knownHosts."""

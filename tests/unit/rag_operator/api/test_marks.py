@@ -8,7 +8,10 @@ import pytest
 
 from rag_operator.api import marks
 from rag_operator.api.base import Items, Model
+from rag_operator.api.crd import spec_schema
 from rag_operator.api.fields import leaves, values
+from rag_operator.api.rules import VALIDATIONS
+from rag_operator.api.schema import descend
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 
 
@@ -54,6 +57,21 @@ def test_a_mark_holds_for_everything_below_until_another_is_nearer() -> None:
     assert found == {"part.secret": (marks.IN_PLACE,), "part.name": (marks.EMBEDDER,)}
 
 
+def transition_rules(path: str) -> list[str]:
+    """Return the rules about the old value at a field or above it."""
+    found = {f".{'.'.join(parts)}": schema for parts, schema in ((tuple(p.lstrip(".").split(".")), s) for p, s in descend(spec_schema()))}
+    parts = path.split(".")
+    above = [found.get("." + ".".join(parts[:depth]), {}) for depth in range(len(parts) + 1)]
+    return [rule["rule"] for schema in above for rule in schema.get(VALIDATIONS, ()) if "oldSelf" in rule["rule"]]
+
+
+@pytest.mark.parametrize("path", [leaf.path for leaf in leaves(RAGPipelineSpec) if marks.FIXED in leaf.marks])
+def test_what_is_called_fixed_is_held_by_a_rule(path: str) -> None:
+    name = path.rsplit(".", 1)[-1]
+    rules = transition_rules(path)
+    assert any(name in rule or part in rule for rule in rules for part in ("etcd", "objectStorage")), rules
+
+
 @pytest.mark.parametrize(
     ("path", "wanted"),
     [
@@ -69,6 +87,7 @@ def test_a_mark_holds_for_everything_below_until_another_is_nearer() -> None:
         ("documents.embedTitle", {"content"}),
         ("documents.metadata[].name", {"data"}),
         ("sources[].s3.bucket", {"data"}),
+        ("sources[].s3.prefix", {"fixed"}),
         ("vectorStore.milvus.shards", {"layout"}),
         ("vectorStore.milvus.index.hnsw.M", {"layout"}),
         ("vectorStore.milvus.index.metric", {"layout"}),
