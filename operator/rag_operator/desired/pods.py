@@ -79,6 +79,7 @@ def own_environment(owner: Owner, surroundings: Surroundings, component: str, gr
         contract.ENV_COMPONENT: component,
         contract.ENV_LOG_LEVEL: surroundings.log_level.upper(),
         contract.ENV_GRACE_SECONDS: str(grace),
+        "HOME": "/tmp",  # libraries write there; the user has no home of its own
     }
 
 
