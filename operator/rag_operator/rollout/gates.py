@@ -95,7 +95,7 @@ def _candidate_unanswered(metric: MetricReading) -> Verdict | None:
 
 def _judgements(metric: MetricReading) -> Verdict | None:
     gap = metric.judged_stable - metric.judged_candidate
-    if gap <= MAX_JUDGED_GAP:
+    if gap <= MAX_JUDGED_GAP + 1e-9:  # 0.80 - 0.75 is not 0.05 in floating point
         return None
     return "Inconclusive", (
         f"of the candidate's first ten results {metric.judged_candidate:.0%} are judged, of stable's {metric.judged_stable:.0%}: "

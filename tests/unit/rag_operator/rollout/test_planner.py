@@ -1,0 +1,180 @@
+"""The planner's own promises: position first, deadlines without pauses, floors, quiet at rest. Whole rollouts are in tests/simulation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from rag_operator.api.v1alpha1.rollout import Evaluation
+from rag_operator.model.observed import Observed
+from rag_operator.model.plan import Keep, Leaving, Plan, Record, Retired
+from rag_operator.model.revision import Revision
+from rag_operator.rollout.gates import policy_digest
+from rag_operator.rollout.planner import plan
+from unit.rag_operator.rollout.situations import CANARY, EVALUATION, NOW, A, B, observed, record, revision, rollout, spec, states
+
+HOUR = 3600.0
+ASKED = policy_digest(Evaluation.model_validate(EVALUATION))
+
+
+def planned(seen: Observed, before: Record, wanted: Revision | None = B, now: float = NOW, **policy: Any) -> Plan:
+    return plan(spec("b", {**CANARY, **policy}), wanted, seen, before, now)
+
+
+def keeps(result: Plan) -> dict[str, Keep]:
+    return {keep.revision: keep for keep in result.keep}
+
+
+def test_at_rest_nothing_is_done() -> None:
+    result = planned(observed(A), record(), wanted=A)
+    assert result == Plan(record(), (Keep(A.name, "stable"),))
+
+
+def test_a_changed_position_is_recorded_before_anything_is_done_about_it() -> None:
+    result = planned(observed(A), record())
+    assert result.record.rollout is not None
+    assert result.record.rollout.candidate == B.name
+    assert (result.table, result.evaluation, result.collect, result.forget, result.requeue_after) == (None, None, (), (), 0.0)
+
+
+def test_while_references_cannot_be_resolved_nothing_new_begins() -> None:
+    assert planned(observed(A), record(), wanted=None).record == record()
+    assert planned(observed(A, B), record(rollout=rollout("Indexing")), wanted=None).record.rollout is not None
+
+
+def test_a_rejected_revision_waits_for_retry() -> None:
+    assert planned(observed(A), record(rejected=(B.name,))).record.rollout is None
+
+
+def test_suspended_nothing_moves() -> None:
+    held = record(rollout=rollout(weight=10), retired=Retired("0ld", NOW - 1))
+    result = plan(spec("b", CANARY, suspend=True), A, observed(A, B), held, NOW)
+    assert (result.table, result.collect, result.requeue_after) == (None, (), None)
+    assert result.record.rollout is not None
+    assert result.record.rollout.paused
+
+
+def test_time_spent_suspended_does_not_count() -> None:
+    before = record(rollout=rollout("Indexing", paused=True))
+    late = NOW + 48 * HOUR
+    result = planned(observed(A, B, components=states(A, B, ready=False, built=False)), before, now=late)
+    assert result.record.rollout is not None
+    assert (result.record.rollout.progress_since, result.record.rollout.paused) == (late, False)
+
+
+def test_the_deadline_needs_a_second_look() -> None:
+    seen, before = observed(A, B, components=states(A, B, ready=False)), record(rollout=rollout())
+    first = planned(seen, before, now=NOW + 2 * HOUR)
+    assert first.record.rollout is not None
+    assert (first.record.rollout.overdue_since, first.requeue_after) == (NOW + 2 * HOUR, 60.0)
+    second = planned(seen, first.record, now=NOW + 2 * HOUR + 61)
+    assert (second.record.rollout, second.record.rejected) == (None, (B.name,))
+    assert second.notes[0].reason == "ProgressDeadlineExceeded"
+
+
+def test_progress_starts_the_deadline_again() -> None:
+    building = states(A, B, ready=False, built=False, progress=100)
+    result = planned(observed(A, B, components=building), record(rollout=rollout("Indexing", progress=150)), now=NOW + 2 * HOUR)
+    assert result.record.rollout is not None
+    assert result.record.rollout.progress_since == NOW + 2 * HOUR
+    stale = planned(observed(A, B, components=building), record(rollout=rollout("Indexing", progress=500)), now=NOW + HOUR / 2)
+    assert stale.record.rollout is not None
+    assert stale.record.rollout.progress_since == NOW
+
+
+def test_the_first_revision_has_no_deadline_and_no_gate() -> None:
+    first = Record(rollout=rollout("Indexing", evaluation_policy=ASKED))
+    waiting = planned(observed(B, table=None, components=states(B, built=False)), first, now=NOW + 24 * HOUR, evaluation=EVALUATION)
+    assert waiting.record.rollout is not None
+    ready = planned(observed(B, table=None), first, evaluation=EVALUATION)
+    assert ready.record.stable == B.name
+
+
+def test_more_failed_documents_than_allowed_hold_the_candidate_back() -> None:
+    parts = states(A, B)
+    parts[B.index.name] = replace(parts[B.index.name], failed_documents=3)
+    result = planned(observed(A, B, components=parts), record(rollout=rollout("CatchingUp")))
+    assert result.record.rollout is not None
+    assert "3 documents, allowed: 0" in result.record.rollout.held
+
+
+def test_the_candidate_is_brought_to_its_share_of_what_stable_runs() -> None:
+    before = record(rollout=rollout(weight=10, weight_since=NOW, floors={A.embedder.name: 6}, step=2))
+    result = planned(observed(A, B, weights={A.name: 90, B.name: 10}), before)
+    assert keeps(result)[B.name].floors == {B.embedder.name: 3}
+    assert keeps(result)[A.name].floors == {A.embedder.name: 6}
+
+
+def test_both_sides_keep_their_size_until_every_gateway_has_left() -> None:
+    left = record(leaving=(Leaving(B.name, NOW - 1, "aborted", {A.embedder.name: 4, B.embedder.name: 2}),), rejected=(B.name,))
+    streaming = observed(A, B, gateways=(replace(observed(A).gateways[0], epoch_oldest=6),))
+    held = keeps(planned(streaming, left))
+    assert (held[B.name].floors, held[B.name].idle, held[A.name].floors) == ({B.embedder.name: 2}, False, {A.embedder.name: 4})
+    gone = keeps(planned(observed(A, B), left))
+    assert (gone[B.name].idle, gone[A.name].floors) == (True, {})
+
+
+def test_an_index_that_is_being_collected_is_not_touched_until_it_is_gone() -> None:
+    parts = states(A, B)
+    parts[B.index.name] = replace(parts[B.index.name], collecting=True)
+    result = planned(observed(A, B, components=parts), record(rollout=rollout("Provisioning")))
+    assert B.name not in keeps(result)
+    assert result.record.rollout is not None
+    assert "is being collected" in result.record.rollout.held
+
+
+def test_the_evaluation_waits_for_gateways_that_know_the_candidate() -> None:
+    before = record(rollout=rollout("Evaluating", evaluation_policy=ASKED))
+    unknown = planned(observed(A, B), before, evaluation=EVALUATION)
+    assert (unknown.evaluation, unknown.table is None) == (None, False)
+    listed = observed(A, B, weights={A.name: 100, B.name: 0})
+    asked = planned(listed, before, evaluation=EVALUATION).evaluation
+    assert asked is not None
+    assert (asked.stable, asked.candidate, asked.attempt, asked.layout_only) == (A.name, B.name, 1, False)
+
+
+def test_only_the_layout_is_measured_by_recall() -> None:
+    layout = revision("a", shards=4)
+    before = record(rollout=rollout("Evaluating", candidate=layout.name, evaluation_policy=ASKED))
+    seen = observed(A, layout, weights={A.name: 100, layout.name: 0})
+    asked = planned(seen, before, wanted=layout, evaluation=EVALUATION).evaluation
+    assert asked is not None
+    assert asked.layout_only
+
+
+def test_another_question_set_is_asked_anew() -> None:
+    before = record(rollout=rollout("Evaluating", evaluation_policy="other", waiting_for="evaluation"))
+    after = planned(observed(A, B), before, evaluation=EVALUATION).record.rollout
+    assert after is not None
+    assert after.evaluation_attempt == 2
+
+
+def test_a_clock_that_was_set_back_keeps_nobody_waiting() -> None:
+    future = NOW + 10 * HOUR
+    before = record(
+        rollout=rollout(step_since=future, weight_since=future),
+        retired=Retired("0ld", NOW + 999 * HOUR),
+        leaving=(Leaving("x", future, ""),),
+    )
+    after = plan(spec("b", CANARY, suspend=True), B, observed(A, B), before, NOW).record
+    assert after.rollout is not None
+    assert after.retired is not None
+    assert (after.rollout.step_since, after.rollout.weight_since) == (NOW, NOW)
+    assert (after.retired.until, after.leaving[0].idle_at) == (NOW + 24 * HOUR, NOW + 300)
+
+
+def test_the_history_keeps_the_last_five_and_ten_rejected() -> None:
+    before = record(rejected=tuple(f"r{n}" for n in range(10)), rollout=rollout(weight=10))
+    for _ in range(7):
+        parts = states(A, B, failed=True)
+        after = planned(observed(A, B, components=parts), before).record
+        before = replace(after, rollout=rollout(weight=10))
+    assert (len(after.decisions), len(after.rejected), after.rejected[-1]) == (5, 10, B.name)
+
+
+@pytest.mark.parametrize(("until", "left"), [(NOW + 1, True), (NOW, False)])
+def test_the_rollback_window_closes_on_time(until: float, left: bool) -> None:
+    result = planned(observed(B, A), Record(stable=B.name, retired=Retired(A.name, until), epoch=7))
+    assert (result.record.retired is not None) == left

@@ -1,0 +1,120 @@
+"""What verbs do, once, and when they are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rag_operator import names
+from rag_operator.model.plan import Record, Retired
+from rag_operator.rollout import verbs
+from rag_operator.rollout.situation import Move
+from unit.rag_operator.rollout.situations import NOW, A, B, observed, record, rollout, situation, states
+
+SHIFTING = record(rollout=rollout(weight=10, waiting_for="2"))
+
+
+def use(verb: str, value: str, before: Record = SHIFTING, **seen: Any) -> Move:
+    found = situation(observed(A, B, weights={A.name: 90, B.name: 10}, verbs={verb: value}, **seen))
+    move = verbs.due(found, before)
+    assert move is not None
+    assert move.record.verbs_done[verb] == value
+    assert verbs.due(found, move.record) is None, "a value is handled once"
+    return move
+
+
+def refusal(verb: str, value: str, before: Record = SHIFTING, **seen: Any) -> str:
+    move = use(verb, value, before, **seen)
+    assert [note.reason for note in move.notes] == ["VerbRefused"]
+    return move.record.verbs_refused[verb]
+
+
+def test_promote_approves_what_waits() -> None:
+    after = use(names.VERB_PROMOTE, f"{B.name}/2").record.rollout
+    assert after is not None
+    assert (after.approved, after.waiting_for) == (("2",), "")
+
+
+@pytest.mark.parametrize(
+    ("value", "why"), [(f"{B.name}/3", "waits for 2"), (f"{A.name}/2", "is rolled out, not"), (f"{B.name}", "waits for 2")]
+)
+def test_a_stale_promote_is_refused_with_the_reason(value: str, why: str) -> None:
+    assert why in refusal(names.VERB_PROMOTE, value)
+
+
+def test_promote_of_what_does_not_wait_is_refused() -> None:
+    assert "waits for nothing" in refusal(names.VERB_PROMOTE, f"{B.name}/2", record(rollout=rollout()))
+
+
+def test_an_approved_analysis_counts_for_its_weight_only() -> None:
+    waiting = record(rollout=rollout(weight=10, waiting_for="analysis"))
+    after = use(names.VERB_PROMOTE, f"{B.name}/analysis", waiting).record.rollout
+    assert after is not None
+    assert verbs.approval(after, "analysis")
+    assert not verbs.approval(rollout(weight=50, approved=after.approved), "analysis")
+
+
+def test_promote_full_approves_everything() -> None:
+    after = use(names.VERB_PROMOTE_FULL, f"{B.name}/1").record.rollout
+    assert after is not None
+    assert all(verbs.approval(after, what) for what in ("2", "evaluation", "analysis"))
+
+
+def test_abort_ends_the_rollout_and_rejects_the_revision() -> None:
+    after = use(names.VERB_ABORT, B.name).record
+    assert (after.rollout, after.rejected, after.decisions[0].what) == (None, (B.name,), "Aborted")
+    assert refusal(names.VERB_ABORT, B.name, record()) == "nothing is rolled out"
+
+
+def test_rollback_makes_the_retired_revision_stable_at_once() -> None:
+    before = Record(stable=B.name, retired=Retired(A.name, NOW + 60))
+    after = use(names.VERB_ROLLBACK, f"{A.name}/1", before).record
+    assert (after.stable, after.retired, after.rejected) == (A.name, None, (B.name,))
+    assert [entry.revision for entry in after.leaving] == [B.name]
+
+
+def test_rollback_is_refused_without_a_retired_revision_that_can_serve() -> None:
+    assert refusal(names.VERB_ROLLBACK, f"{A.name}/1", record()) == "there is no revision to roll back to"
+    before = Record(stable=B.name, retired=Retired(A.name, NOW + 60))
+    assert refusal(names.VERB_ROLLBACK, f"{B.name}/1", before) == f"only revision {A.name} can be rolled back to"
+    assert "cannot serve" in refusal(names.VERB_ROLLBACK, f"{A.name}/1", before, components=states(B, A, ready=False))
+
+
+def test_rollback_during_a_rollout_rejects_the_candidate_too() -> None:
+    before = Record(stable=A.name, retired=Retired("0ld", NOW + 60), rollout=rollout(weight=10))
+    seen = observed(A, B, revisions={A.name: A, B.name: B, "0ld": A}, verbs={names.VERB_ROLLBACK: "0ld/1"})
+    move = verbs.due(situation(seen), before)
+    assert move is not None
+    assert (move.record.stable, move.record.rejected, move.record.rollout) == ("0ld", (B.name, A.name), None)
+
+
+def test_retry_takes_a_revision_out_of_the_rejected() -> None:
+    assert use(names.VERB_RETRY, f"{B.name}/1", record(rejected=(B.name,))).record.rejected == ()
+    assert "neither rejected nor rolled out" in refusal(names.VERB_RETRY, "unknown", record())
+
+
+def test_retry_of_a_waiting_gate_asks_again() -> None:
+    after = use(names.VERB_RETRY, B.name, record(rollout=rollout("Evaluating", waiting_for="evaluation"))).record.rollout
+    assert after is not None
+    assert (after.evaluation_attempt, after.attempt, after.gates, after.waiting_for) == (2, 1, (), "")
+    assert "has traffic" in refusal(names.VERB_RETRY, B.name, record(rollout=rollout(weight=10)))
+
+
+def test_reindex_and_approve_deletions_are_remembered() -> None:
+    assert use(names.VERB_REINDEX, "2026-01").record.reindex == "2026-01"
+    value = f"{A.index.name}/1"
+    assert use(names.VERB_APPROVE_DELETIONS, value).record.approved_deletions == {A.index.name: value}
+    assert refusal(names.VERB_APPROVE_DELETIONS, "nothing/1") == "there is no index nothing"
+
+
+def test_what_stops_comes_before_what_goes_on() -> None:
+    both = {names.VERB_PROMOTE: f"{B.name}/2", names.VERB_ABORT: B.name}
+    move = verbs.due(situation(observed(A, B, verbs=both)), SHIFTING)
+    assert move is not None
+    assert move.record.rollout is None
+
+
+def test_a_refusal_is_forgotten_when_the_verb_succeeds() -> None:
+    before = record(verbs_refused={names.VERB_REINDEX: "why"})
+    assert use(names.VERB_REINDEX, "1", before).record.verbs_refused == {}
