@@ -138,6 +138,10 @@ class Client:
         """A path of the API outside the objects, such as `/apis` or `/version`."""
         return await self._send("GET", path)
 
+    async def call(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Object:
+        """Post to a path outside the objects, such as a Service behind the API server's proxy."""
+        return await self._send("POST", path, body=body, headers=headers)
+
     async def _send(
         self,
         method: str,
@@ -147,19 +151,20 @@ class Client:
         body: Mapping[str, Any] | None = None,
         content: str = JSON,
         accept: str = JSON,
+        headers: Mapping[str, str] | None = None,
     ) -> Object:
         if self._session is None:
             raise RuntimeError("the client is not open: use it as a context manager")
-        headers = {"Accept": accept, "Content-Type": content}
+        sent = {**(headers or {}), "Accept": accept, "Content-Type": content}
         authorization = await self._access.authorization()
         if authorization:
-            headers["Authorization"] = authorization
+            sent["Authorization"] = authorization
         request = self._session.request(
             method,
             self._access.server + path,
             params=query,
             data=orjson.dumps(body) if body is not None else None,
-            headers=headers,
+            headers=sent,
             timeout=self._read if method in READS else self._write,
         )
         try:
