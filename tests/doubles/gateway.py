@@ -55,8 +55,12 @@ class GatewayProcess:
             limit=2**20,
         )
         self._reader = asyncio.create_task(self._read())
-        async with asyncio.timeout(READY_SECONDS):
-            ports = await self._ports
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                ports = await self._ports
+        except BaseException:
+            await self.__aexit__()
+            raise
         self.public, self.preview = (f"http://127.0.0.1:{ports[name]}" for name in ("public", "preview"))
         self.metrics_url = f"http://127.0.0.1:{ports['metrics']}"
         return self

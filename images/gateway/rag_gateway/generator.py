@@ -29,6 +29,8 @@ CHAT_PATH = "/v1/chat/completions"
 TOKENIZE_PATH = "/tokenize"
 # For counting tokens: the prompt's length is bounded without it, so it is not waited for long.
 TOKENIZE_SECONDS = 2.0
+# One event; an answer of this many bytes without a line's end is something else.
+MAX_LINE_BYTES = 1024 * 1024
 _RETRYABLE = frozenset({429, 500, 502, 503, 504})
 
 
@@ -48,6 +50,9 @@ class Completion:
         self._deadline = deadline
         self.token_timeout = token_timeout
         self._first = ""
+        self._held = b""
+        self._ended = False
+        self._broken: UpstreamError | None = None
         self.finish_reason: str | None = None
         self.usage: dict[str, Any] | None = None
 
@@ -68,31 +73,58 @@ class Completion:
         self._response.close()
 
     async def _next(self) -> str | None:
-        """The next text; None when the generator has finished."""
-        while (event := await self._event()) is not None:
-            if usage := event.get("usage"):
-                self.usage = usage
-            choice = (event.get("choices") or [{}])[0]
-            self.finish_reason = choice.get("finish_reason") or self.finish_reason
-            if text := (choice.get("delta") or {}).get("content"):
-                return str(text)
+        """The text that has arrived, in one piece; None when the generator has finished."""
+        while not self._ended:
+            if text := self._texts(await self._lines()):
+                return text
+        if self._broken is not None:
+            raise self._broken
         if self.finish_reason is None:
             raise UpstreamInvalidError("the generator stopped in the middle of the answer", code="generator_interrupted")
         return None
 
-    async def _event(self) -> dict[str, Any] | None:
-        """The next event of the stream; None at its end."""
+    def _texts(self, lines: list[bytes]) -> str:
+        """The text of all lines. What broke the stream is raised after the text before it, however both were cut into packets."""
+        texts: list[str] = []
+        for line in lines:
+            try:
+                texts.append(self._text(line))
+            except UpstreamInvalidError as error:
+                self._broken, self._ended = error, True
+                break
+        return "".join(texts)
+
+    def _text(self, line: bytes) -> str:
+        """What one line of the stream adds to the answer."""
+        if self._ended or not line.startswith(b"data:"):
+            return ""
+        event = _parsed(line[5:].strip())
+        if event is None:
+            self._ended = True
+            return ""
+        try:
+            self.usage = event.get("usage") or self.usage
+            choice = (event.get("choices") or [{}])[0]
+            self.finish_reason = choice.get("finish_reason") or self.finish_reason
+            return str((choice.get("delta") or {}).get("content") or "")
+        except (AttributeError, KeyError, TypeError) as error:
+            raise UpstreamInvalidError("the generator's events are not OpenAI's", code="generator_invalid") from error
+
+    async def _lines(self) -> list[bytes]:
+        """The lines that have arrived whole: one wait for what may be many tokens."""
         patience = self._deadline.within(self.token_timeout).remaining("generating")
         try:
             async with asyncio.timeout(patience):
-                while line := await self._response.content.readline():
-                    if line.startswith(b"data:"):
-                        return _parsed(line[5:].strip())
-                return None
+                part = await self._response.content.readany()
         except TimeoutError as error:
             raise DeadlineExceededError(f"the generator was silent for {patience:.0f} s") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise UpstreamInvalidError("the generator broke off", code="generator_interrupted") from error
+        self._ended = not part
+        *lines, self._held = (self._held + part).split(b"\n")
+        if len(self._held) > MAX_LINE_BYTES:
+            raise UpstreamInvalidError("the generator's stream is not made of events", code="generator_invalid")
+        return lines
 
 
 class GeneratorClient:
