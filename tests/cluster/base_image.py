@@ -68,6 +68,5 @@ def _finish(root: Path) -> None:
     # As in the official image, the system's Python is there to be installed into.
     for marker in (root / "usr/lib").glob("python3*/EXTERNALLY-MANAGED"):
         marker.unlink()
-    # Mount points, so that mounting over them during a build leaves no trace in a layer.
+    # A mount point, so that mounting over it during a build leaves no trace in a layer.
     (root / "etc/pip.conf").touch()
-    (root / "root/.cache/pip").mkdir(parents=True)
