@@ -1,0 +1,1 @@
+"""`python -m bench.embedder`: ours and infinity-emb on the same model, machine and load, in one run, over HTTP."""

@@ -1,0 +1,75 @@
+"""The servers that are compared, as child processes on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+from cluster.models import model_dir
+from cluster.paths import REPOSITORY, cache_dir, exclusive
+from integration.embedder.process import running_embedder
+
+REQUIREMENTS = REPOSITORY / "requirements" / "bench-infinity.txt"
+START_SECONDS = 300
+
+
+@asynccontextmanager
+async def ours(precision: str) -> AsyncIterator[str]:
+    """Our embedder; yields the URL of its embeddings."""
+    async with running_embedder(RAG_PRECISION=precision) as embedder:
+        yield f"{embedder.url}/v1/embeddings"
+
+
+@asynccontextmanager
+async def infinity() -> AsyncIterator[str]:
+    """infinity-emb with its default engine (torch) and settings; yields the URL of its embeddings."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [_environment() / "bin" / "infinity_emb", "v2", "--model-id", model_dir("minilm"), "--served-model-name", "minilm"]
+    command += ["--host", "127.0.0.1", "--port", port, "--engine", "torch", "--device", "cpu", "--log-level", "warning"]
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "PYTHONPATH": ""}
+    process = await asyncio.create_subprocess_exec(*map(str, command), env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        await asyncio.wait_for(_healthy(f"http://127.0.0.1:{port}/health", process), START_SECONDS)
+        yield f"http://127.0.0.1:{port}/embeddings"
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def _healthy(url: str, process: asyncio.subprocess.Process) -> None:
+    async with aiohttp.ClientSession() as client:
+        while True:
+            if process.returncode is not None:
+                raise RuntimeError(f"infinity-emb ended with code {process.returncode}")
+            try:
+                async with client.get(url) as answer:
+                    if answer.status == 200:
+                        return
+            except aiohttp.ClientConnectionError:
+                await asyncio.sleep(0.2)  # it offers no other way to learn that it is up
+
+
+def _environment() -> Path:
+    """infinity-emb's own virtual environment, in the cache; made once (5.6 GB, as torch's wheels carry CUDA)."""
+    key = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]
+    home = cache_dir() / f"bench-infinity-{key}"
+    with exclusive(home.with_suffix(".lock")):
+        if not (home / ".complete").exists():
+            subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
+            uv = Path(sys.executable).with_name("uv")
+            install = [uv, "pip", "install", "-q", "--python", home / "bin" / "python", "--require-hashes", "-r", REQUIREMENTS]
+            subprocess.run(install, check=True)
+            (home / ".complete").touch()
+    return home
