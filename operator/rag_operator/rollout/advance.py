@@ -174,7 +174,7 @@ def _analyse(situation: Situation, record: Record, rollout: Rollout) -> Outcome:
     gate = _live(situation, rollout)
     if gate is None or gate.outcome != "Failed":
         return None
-    return abort(situation, record, "AnalysisFailed", gate.message, {"analysis": {"outcome": gate.outcome, **gate.numbers}})
+    return abort(situation, record, "AnalysisFailed", gate.message, gate)
 
 
 def _live(situation: Situation, rollout: Rollout) -> Gate | None:

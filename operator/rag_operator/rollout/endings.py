@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
-from rag_operator.model.plan import Decision, Ending, Leaving, Note, Record, Retired, Rollout
+from rag_operator.model.plan import Decision, Ending, Gate, Leaving, Note, Record, Retired, Rollout
 from rag_operator.rollout import gates
 from rag_operator.rollout.bluegreen import steps_of
 from rag_operator.rollout.replicas import running
@@ -54,13 +54,15 @@ def promote(situation: Situation, record: Record, rollout: Rollout) -> Move:
     return _ended(situation, after, "Promoted", "RolloutPromoted", name=name, why=why, numbers=gate_numbers(rollout), warning=False)
 
 
-def abort(situation: Situation, record: Record, reason: str, why: str, numbers: Mapping[str, Any] | None = None) -> Move:
-    """The candidate loses its traffic and is not tried again by itself; its pods stay for `abortDelay`."""
+def abort(situation: Situation, record: Record, reason: str, why: str, gate: Gate | None = None) -> Move:
+    """The candidate loses its traffic and is not tried again by itself; its pods stay for `abortDelay`. `gate`: what decided."""
     if record.rollout is None:
         raise ValueError("there is no rollout to abort")
     name = record.rollout.candidate
     after = _reject(situation, replace(record, rollout=None), name, why, _sizes(situation, record.rollout))
-    return _ended(situation, after, "Aborted", reason, name=name, why=why, numbers={**gate_numbers(record.rollout), **(numbers or {})})
+    return _ended(
+        situation, after, "Aborted", reason, name=name, why=why, numbers={**gate_numbers(record.rollout), **(_flat(gate) if gate else {})}
+    )
 
 
 def supersede(situation: Situation, record: Record, why: str) -> Move:
@@ -118,9 +120,13 @@ def let_go(situation: Situation, record: Record, name: str) -> Move:
     return Move(replace(record, leaving=_without(record.leaving, name)))
 
 
-def gate_numbers(rollout: Rollout) -> dict[str, Any]:
-    """Return the gates' numbers for the history."""
-    return {gate.name: {"outcome": gate.outcome, **gate.numbers} for gate in rollout.gates}
+def gate_numbers(rollout: Rollout) -> dict[str, float]:
+    """Return the gates' numbers for the history, by gate and name."""
+    return {name: value for gate in rollout.gates for name, value in _flat(gate).items()}
+
+
+def _flat(gate: Gate) -> dict[str, float]:
+    return {f"{gate.name} {name}": float(value) for name, value in gate.numbers.items() if isinstance(value, int | float)}
 
 
 def _finds_foreign(situation: Situation, record: Record) -> bool:
@@ -160,7 +166,7 @@ def _ended(
     *,
     name: str,
     why: str,
-    numbers: Mapping[str, Any] | None = None,
+    numbers: Mapping[str, float] | None = None,
     warning: bool = True,
 ) -> Move:
     decision = Decision(ending, name, situation.now, why, reason, dict(numbers or {}))

@@ -1,0 +1,96 @@
+"""The cluster that a command speaks to: kubeconfig, context and namespace as kubectl finds them. I/O."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import yaml
+
+from rag_operator.kube.access import load
+from rag_operator.kube.client import Client, Object
+from rag_operator.kube.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, INDEXES, PIPELINES
+from rag_operator.names import LABEL_PIPELINE
+
+ANSWER_SECONDS: Final = 120.0
+
+
+class CommandError(Exception):
+    """A command cannot be done; the message says why, and what can be done instead."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where to look: `kubectl`'s own options."""
+
+    kubeconfig: str | None = None
+    context: str | None = None
+    namespace: str | None = None
+
+
+@dataclass(frozen=True)
+class Session:
+    """An open connection and the namespace that is meant."""
+
+    client: Client
+    namespace: str
+
+    async def pipeline(self, name: str) -> Object:
+        """Return a pipeline. Raises `CommandError` when it does not exist."""
+        found = await self.client.get(PIPELINES, self.namespace, name)
+        if found is None:
+            raise CommandError(f"there is no RAGPipeline {name!r} in namespace {self.namespace!r}; kubectl get ragp -A lists them")
+        return found
+
+    async def pipelines(self) -> list[Object]:
+        """Return every pipeline of the namespace."""
+        return await self.client.list(PIPELINES, self.namespace)
+
+    async def indexes(self, pipeline: str) -> list[Object]:
+        """Return the indexes of a pipeline."""
+        return await self.client.list(INDEXES, self.namespace, labels=f"{LABEL_PIPELINE}={pipeline}")
+
+    async def records(self, pipeline: str) -> list[Object]:
+        """Return the recorded revisions of a pipeline."""
+        return await self.client.list(CONTROLLER_REVISIONS, self.namespace, labels=f"{LABEL_PIPELINE}={pipeline}")
+
+    async def text(self, config_map: str, key: str) -> str | None:
+        """Return what a ConfigMap says under a key, `None` when it does not exist."""
+        found = await self.client.get(CONFIG_MAPS, self.namespace, config_map)
+        return (found.get("data") or {}).get(key) if found else None
+
+    async def annotate(self, name: str, annotations: Mapping[str, str]) -> Object:
+        """Set annotations of a pipeline."""
+        return await self.client.patch(PIPELINES, self.namespace, name, {"metadata": {"annotations": dict(annotations)}})
+
+    async def post(self, service: str, port: str, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Object:
+        """Post to a Service through the API server, which needs nothing but the user's own rights."""
+        proxied = f"/api/v1/namespaces/{self.namespace}/services/{service}:{port}/proxy{path}"
+        return await self.client.call(proxied, body, headers)
+
+
+@asynccontextmanager
+async def connect(place: Place) -> AsyncIterator[Session]:
+    """Open a session."""
+    access = await load(place.kubeconfig, place.context)
+    async with Client(access, write_timeout=ANSWER_SECONDS) as client:
+        yield Session(client, place.namespace or _namespace(place))
+
+
+def _namespace(place: Place) -> str:
+    # kubectl takes the namespace of the context; the client library does not.
+    files = (place.kubeconfig or os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")).split(os.pathsep)
+    for file in files:
+        if os.path.exists(file):
+            with open(file, encoding="utf-8") as stream:
+                return _of_context(yaml.safe_load(stream) or {}, place.context)
+    return "default"
+
+
+def _of_context(config: Mapping[str, Any], context: str | None) -> str:
+    wanted = context or config.get("current-context")
+    named = {entry["name"]: entry.get("context") or {} for entry in config.get("contexts") or ()}
+    return str(named.get(wanted, {}).get("namespace") or "default")

@@ -1,0 +1,265 @@
+"""`kubectl rag`: the commands. `-o json` is for programs; the exit status is 0 when done, 1 when not, 2 for wrong usage."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import typer
+import yaml
+from pydantic import ValidationError
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+
+from rag_operator import errors
+from rag_operator.api.v1alpha1.index_status import RAGIndexStatus
+from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
+from rag_operator.api.v1alpha1.status import RAGPipelineStatus
+from rag_operator.cli import ask as asking
+from rag_operator.cli import compare, questions, verbs, view
+from rag_operator.cli.connect import CommandError, Place, Session, connect
+from rag_operator.desired import revision_record
+from rag_operator.model import codec
+from rag_operator.rollout.identity import resolve
+
+app = typer.Typer(no_args_is_help=True, add_completion=True, help=__doc__, pretty_exceptions_enable=False)
+Result = TypeVar("Result")
+
+Name = Annotated[str, typer.Argument(help="Name of the RAGPipeline.")]
+Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="json is for programs.")]
+Wait = Annotated[float, typer.Option(help="Seconds to wait for the operator's answer.")]
+Nonce = Annotated[str | None, typer.Option(help="Makes this request another one than the last. Unset: the time.")]
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Unset: the context's.")] = None,
+    kubeconfig: Annotated[str | None, typer.Option(help="Unset: KUBECONFIG, or ~/.kube/config.")] = None,
+    cluster: Annotated[str | None, typer.Option("--context", help="Unset: the current one.")] = None,
+) -> None:
+    """Where to look."""
+    context.obj = Place(kubeconfig, cluster, namespace)
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="Unset: every pipeline of the namespace.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Until interrupted.")] = False,
+    output: Output = "text",
+) -> None:
+    """Show a pipeline as a tree, or all of them in a table."""
+    if watch and output == "text":
+        _run(context, lambda session: _watch(session, name))
+    elif name is None:
+        found = _run(context, lambda session: session.pipelines())
+        _print(output, [item.get("status", {}) | {"name": item["metadata"]["name"]} for item in found], view.overview(found))
+    else:
+        pipeline, indexes = _run(context, lambda session: _look(session, name))
+        shown = {"pipeline": pipeline.get("status", {}), "indexes": {item["metadata"]["name"]: item.get("status", {}) for item in indexes}}
+        _print(output, shown, view.tree(pipeline, indexes))
+
+
+async def _look(session: Session, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    return await session.pipeline(name), await session.indexes(name)
+
+
+async def _watch(session: Session, name: str | None) -> None:
+    with Live(console=Console(), refresh_per_second=4) as live:
+        while True:
+            live.update(view.tree(*await _look(session, name)) if name else view.overview(await session.pipelines()))
+            await asyncio.sleep(1.0)
+
+
+@app.command()
+def plan(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A RAGPipeline manifest.", exists=True, dir_okay=False)],
+    output: Output = "text",
+) -> None:
+    """Show what applying a file would change; nothing is written."""
+    change = _run(context, lambda session: _plan(session, file))
+    _print(output, change.to_json(), *compare.table(change))
+
+
+async def _plan(session: Session, file: Path) -> compare.Change:
+    name, spec = _manifest(file)
+    pipeline = next((item for item in await session.pipelines() if item["metadata"]["name"] == name), None)
+    record = codec.loads((pipeline or {}).get("status", {}).get("record"))
+    recorded = {found.name: found for found in map(revision_record.revision, await session.records(name))}
+    reference = spec.generator.prompt.template_config_map_ref if spec.generator and spec.generator.prompt else None
+    template = await session.text(reference.name, reference.key) if reference else None
+    wanted = resolve(name, spec, template=template, reindex=record.reindex)
+    stable = recorded.get(record.stable or "")
+    indexes = {item["metadata"]["name"]: item.get("status") or {} for item in await session.indexes(name)}
+    index = RAGIndexStatus.model_validate(indexes[stable.index.name]) if stable and stable.index.name in indexes else None
+    return compare.compare(wanted, stable, record, index, recorded.values())
+
+
+def _manifest(file: Path) -> tuple[str, RAGPipelineSpec]:
+    for document in yaml.safe_load_all(file.read_text(encoding="utf-8")):
+        if isinstance(document, dict) and document.get("kind") == "RAGPipeline":
+            try:
+                return str(document["metadata"]["name"]), RAGPipelineSpec.model_validate(document["spec"])
+            except ValidationError as error:
+                lines = (f"spec.{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
+                raise typer.BadParameter("\n".join(lines)) from error
+    raise typer.BadParameter(f"{file} holds no RAGPipeline")
+
+
+@app.command()
+def promote(
+    context: typer.Context,
+    name: Name,
+    *,
+    full: Annotated[bool, typer.Option("--full", help="Skip the remaining steps and gates.")] = False,
+    wait: Wait = 10.0,
+    nonce: Nonce = None,
+    output: Output = "text",
+) -> None:
+    """Approve what the candidate waits for."""
+    _verb(context, name, lambda seen: verbs.promote_full(seen, _nonce(nonce)) if full else verbs.promote(seen), wait, output)
+
+
+@app.command()
+def abort(context: typer.Context, name: Name, wait: Wait = 10.0, nonce: Nonce = None, output: Output = "text") -> None:
+    """Send all traffic back to stable and reject the candidate."""
+    _verb(context, name, lambda seen: verbs.abort(seen, _nonce(nonce)), wait, output)
+
+
+@app.command()
+def retry(
+    context: typer.Context,
+    name: Name,
+    *,
+    revision: Annotated[str | None, typer.Argument(help="Unset: the candidate, or what was rejected last.")] = None,
+    wait: Wait = 10.0,
+    nonce: Nonce = None,
+    output: Output = "text",
+) -> None:
+    """Try a rejected revision, or a gate that did not decide, again."""
+    _verb(context, name, lambda seen: verbs.retry(seen, _nonce(nonce), revision), wait, output)
+
+
+@app.command()
+def rollback(context: typer.Context, name: Name, wait: Wait = 10.0, nonce: Nonce = None, output: Output = "text") -> None:
+    """Go back to the revision before, at once."""
+    _verb(context, name, lambda seen: verbs.rollback(seen, _nonce(nonce)), wait, output)
+
+
+@app.command()
+def reindex(context: typer.Context, name: Name, wait: Wait = 10.0, nonce: Nonce = None, output: Output = "text") -> None:
+    """Build the index anew beside the live one, and roll it out."""
+    _verb(context, name, lambda seen: verbs.reindex(_nonce(nonce)), wait, output)
+
+
+@app.command("approve-deletions")
+def approve_deletions(context: typer.Context, name: Name, wait: Wait = 10.0, nonce: Nonce = None, output: Output = "text") -> None:
+    """Let deletions through that were held because there are so many."""
+    _verb(context, name, lambda seen: verbs.approve_deletions(seen, _nonce(nonce)), wait, output)
+
+
+@app.command()
+def ask(
+    context: typer.Context,
+    name: Name,
+    question: str,
+    *,
+    k: Annotated[int | None, typer.Option("-k", help="Passages to look at.")] = None,
+    url: Annotated[str | None, typer.Option(help="The gateway's address. Unset: through the API server.")] = None,
+    key_file: Annotated[Path | None, typer.Option(help="File with an API key, for --url.", exists=True)] = None,
+    output: Output = "text",
+) -> None:
+    """Ask a question and show the answer with its citations."""
+    if url:
+        key = key_file.read_text(encoding="utf-8").strip() if key_file else None
+        answer = _guarded(lambda: asyncio.run(asking.ask_at(url, question, k, key)))
+    else:
+        answer = _run(context, lambda session: asking.ask(session, name, question, k))
+    _print(output, answer, *asking.shown(answer))
+
+
+@app.command()
+def evaluate(
+    context: typer.Context,
+    name: Name,
+    file: Annotated[Path, typer.Argument(help="JSON Lines of {id, text, relevant: {documentId: grade}}.", exists=True)],
+    *,
+    revision: Annotated[list[str] | None, typer.Option(help="Unset: stable, and the candidate when there is one.")] = None,
+    k: Annotated[int, typer.Option("-k", min=1, max=100)] = 10,
+    output: Output = "text",
+) -> None:
+    """Ask held-out questions of revisions, as the gate does, and show what they find."""
+    asked = _guarded(lambda: questions.parse(file.read_text(encoding="utf-8").splitlines()))
+    found = _run(context, lambda session: _evaluate(session, name, asked, revision or [], k))
+    grid = Table(box=None, header_style="dim", pad_edge=False)
+    for column in ("REVISION", *next(iter(found.values()))):
+        grid.add_column(column)
+    for one, numbers in found.items():
+        grid.add_row(one, *(f"{value:.4f}" for value in numbers.values()))
+    _print(output, found, grid)
+
+
+async def _evaluate(session: Session, name: str, asked: list[questions.Question], chosen: list[str], k: int) -> dict[str, dict[str, float]]:
+    seen = view.status_of(await session.pipeline(name))
+    serving = [one.revision for one in (seen.stable, seen.candidate) if one is not None]
+    if not (chosen or serving):
+        raise CommandError("no revision serves yet")
+    return {one: questions.means(await asking.evaluate(session, name, one, asked, k)) for one in chosen or serving}
+
+
+def _verb(
+    context: typer.Context, name: str, choose: Callable[[RAGPipelineStatus], verbs.Request], wait: float, output: Literal["text", "json"]
+) -> None:
+    request, done = _run(context, lambda session: verbs.send(session, name, choose, wait))
+    result = done.result if done else "Pending"
+    why = f": {done.message}" if done and done.message else ""
+    _print(output, {"verb": request.verb, "value": request.value, "result": result, "message": done.message if done else ""}, None)
+    if output == "text":
+        Console().print(f"{request.verb} {request.value}: {result}{why}", highlight=False)
+    if result == "Refused":
+        raise typer.Exit(1)
+
+
+def _nonce(given: str | None) -> str:
+    return given or str(int(time.time()))
+
+
+def _run(context: typer.Context, act: Callable[[Session], Awaitable[Result]]) -> Result:
+    async def connected() -> Result:
+        async with connect(context.obj) as session:
+            return await act(session)
+
+    return _guarded(lambda: asyncio.run(connected()))
+
+
+def _guarded(act: Callable[[], Result]) -> Result:
+    try:
+        return act()
+    except (CommandError, errors.ApiError, revision_record.UnreadableRecordError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        raise typer.Exit(130) from error
+
+
+def _print(output: str, value: Any, *shown: Any) -> None:
+    if output == "json":
+        typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    elif any(item is not None for item in shown):
+        Console().print(Group(*shown))
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

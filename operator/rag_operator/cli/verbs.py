@@ -1,0 +1,99 @@
+"""What a verb's annotation must say, taken from the status so that people need not type hashes. Pure but for `send`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rag_operator import names
+from rag_operator.api.v1alpha1.status import RAGPipelineStatus, Verb
+from rag_operator.cli.connect import CommandError, Session
+from rag_operator.cli.view import status_of
+
+
+@dataclass(frozen=True)
+class Request:
+    """An annotation to set."""
+
+    annotation: str
+    value: str
+
+    @property
+    def verb(self) -> str:
+        """The annotation without its group."""
+        return self.annotation.removeprefix(f"{names.GROUP}/")
+
+
+def promote(status: RAGPipelineStatus) -> Request:
+    """Approve what the candidate waits for."""
+    candidate = status.candidate
+    if candidate is None:
+        raise CommandError("nothing is rolled out")
+    if not candidate.waiting_for:
+        raise CommandError(f"revision {candidate.revision} waits for nothing; --full skips the remaining steps and gates")
+    return Request(names.VERB_PROMOTE, f"{candidate.revision}/{candidate.waiting_for}")
+
+
+def promote_full(status: RAGPipelineStatus, nonce: str) -> Request:
+    """Skip the remaining steps and gates."""
+    return Request(names.VERB_PROMOTE_FULL, f"{_candidate(status)}/{nonce}")
+
+
+def abort(status: RAGPipelineStatus, nonce: str) -> Request:
+    """Send all traffic back to stable and reject the candidate."""
+    return Request(names.VERB_ABORT, f"{_candidate(status)}/{nonce}")
+
+
+def retry(status: RAGPipelineStatus, nonce: str, revision: str | None = None) -> Request:
+    """Try a rejected revision, or a gate that did not decide, again."""
+    last = status.rejected[-1].revision if status.rejected else None
+    chosen = revision or (status.candidate.revision if status.candidate else last)
+    if chosen is None:
+        raise CommandError("nothing was rejected and nothing is rolled out")
+    return Request(names.VERB_RETRY, f"{chosen}/{nonce}")
+
+
+def rollback(status: RAGPipelineStatus, nonce: str) -> Request:
+    """Go back to the revision before."""
+    if status.retired is None:
+        raise CommandError("there is no revision to roll back to: none was promoted, or rollback.window is over")
+    return Request(names.VERB_ROLLBACK, f"{status.retired.revision}/{nonce}")
+
+
+def reindex(nonce: str) -> Request:
+    """Build the index anew beside the live one."""
+    return Request(names.VERB_REINDEX, nonce)
+
+
+def approve_deletions(status: RAGPipelineStatus, nonce: str) -> Request:
+    """Let the stable index delete what its sources no longer list."""
+    if status.stable is None or status.stable.index is None:
+        raise CommandError("no index serves yet")
+    return Request(names.VERB_APPROVE_DELETIONS, f"{status.stable.index}/{nonce}")
+
+
+def _candidate(status: RAGPipelineStatus) -> str:
+    if status.candidate is None:
+        raise CommandError("nothing is rolled out")
+    return status.candidate.revision
+
+
+def outcome(status: RAGPipelineStatus, request: Request) -> Verb | None:
+    """Return what became of a request, `None` while the operator has not handled it."""
+    return next((verb for verb in status.verbs if verb.name == request.verb and verb.value == request.value), None)
+
+
+async def send(
+    session: Session, name: str, choose: Callable[[RAGPipelineStatus], Request], wait: float, pause: float = 0.2
+) -> tuple[Request, Verb | None]:
+    """Annotate the pipeline and wait up to `wait` seconds for the operator's answer."""
+    request = choose(status_of(await session.pipeline(name)))
+    await session.annotate(name, {request.annotation: request.value})
+    deadline = asyncio.get_running_loop().time() + wait
+    while asyncio.get_running_loop().time() < deadline:
+        found = outcome(status_of(await session.pipeline(name)), request)
+        if found is not None:
+            return request, found
+        await asyncio.sleep(pause)
+    return request, None

@@ -1,0 +1,168 @@
+"""A pipeline as a tree that people read: revisions side by side, progress, gates, history. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from rag_operator.api.v1alpha1.index_status import Build, RAGIndexStatus
+from rag_operator.api.v1alpha1.status import CandidateStatus, Decision, Gate, RAGPipelineStatus, Serving
+
+Object = Mapping[str, Any]
+
+COLOURS: Final = {
+    "Ready": "green",
+    "RollingOut": "cyan",
+    "Indexing": "cyan",
+    "Pending": "yellow",
+    "Suspended": "yellow",
+    "Degraded": "red",
+    "Failed": "red",
+    "Passed": "green",
+    "Inconclusive": "yellow",
+    "NotApplicable": "dim",
+    "Promoted": "green",
+    "Aborted": "red",
+    "RolledBack": "red",
+}
+
+
+def status_of(pipeline: Object) -> RAGPipelineStatus:
+    """Return a pipeline's status; empty before the operator has seen it."""
+    return RAGPipelineStatus.model_validate(pipeline.get("status") or {})
+
+
+def tree(pipeline: Object, indexes: Sequence[Object] = ()) -> Tree:
+    """Return the whole picture of one pipeline."""
+    status = status_of(pipeline)
+    meta = pipeline["metadata"]
+    builds = {index["metadata"]["name"]: RAGIndexStatus.model_validate(index.get("status") or {}) for index in indexes}
+    root = Tree(_headline(f"{meta['namespace']}/{meta['name']}", status))
+    if status.endpoint:
+        root.add(Text.assemble(("endpoint ", "dim"), status.endpoint))
+    for branch in _revisions(status, builds):
+        root.add(branch)
+    for problem in _conditions(status):
+        root.add(problem)
+    if status.decisions:
+        history = root.add(Text("history", style="dim"))
+        for decision in status.decisions:
+            history.add(_decision(decision))
+    return root
+
+
+def overview(pipelines: Sequence[Object]) -> Table:
+    """Return one line per pipeline."""
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for column in ("NAME", "PHASE", "STABLE", "CANDIDATE", "TRAFFIC", "STEP", "DOCS", "MESSAGE"):
+        table.add_column(column, overflow="fold")
+    for pipeline in pipelines:
+        status = status_of(pipeline)
+        table.add_row(
+            pipeline["metadata"]["name"],
+            _coloured(status.phase or "Pending"),
+            status.stable.revision if status.stable else "-",
+            status.candidate.revision if status.candidate else "-",
+            status.traffic or "-",
+            status.step or "-",
+            str(status.documents) if status.documents is not None else "-",
+            status.message,
+        )
+    return table
+
+
+def _headline(name: str, status: RAGPipelineStatus) -> Text:
+    parts: list[str | tuple[str, str] | Text] = [(name, "bold"), "  ", _coloured(status.phase or "Pending")]
+    if status.message:
+        parts += ["  ", (status.message, "dim")]
+    return Text.assemble(*parts)
+
+
+def _revisions(status: RAGPipelineStatus, builds: Mapping[str, RAGIndexStatus]) -> Iterator[Tree]:
+    if status.stable:
+        yield _serving("stable", status.stable, builds)
+    if status.candidate:
+        branch = _serving("candidate", status.candidate, builds)
+        for line in _rollout(status.candidate):
+            branch.add(line)
+        yield branch
+    if status.retired:
+        until = f"kept for rollback until {status.retired.until}" if status.retired.until else "kept for rollback"
+        branch = _serving("retired", status.retired, builds)
+        branch.add(Text(until, style="dim"))
+        yield branch
+    for entry in status.leaving:
+        yield Tree(Text.assemble(("leaving ", "dim"), entry.revision, "  ", (entry.why, "dim")))
+
+
+def _serving(role: str, serving: Serving, builds: Mapping[str, RAGIndexStatus]) -> Tree:
+    branch = Tree(Text.assemble((f"{role} ", "dim"), (serving.revision, "bold"), f"  {serving.weight} %"))
+    if serving.embedding_model:
+        branch.add(Text.assemble(("embedder  ", "dim"), serving.embedding_model))
+    if serving.index:
+        branch.add(_index(serving, builds.get(serving.index)))
+    if serving.generator_model:
+        branch.add(Text.assemble(("generator ", "dim"), serving.generator_model))
+    return branch
+
+
+def _index(serving: Serving, found: RAGIndexStatus | None) -> RenderableType:
+    documents = f"{serving.documents} documents" if serving.documents is not None else "not counted yet"
+    line = Text.assemble(("index     ", "dim"), f"{serving.index}  {documents}")
+    build = found.build if found else None
+    if build is None or build.completion_time or not build.total:
+        return line
+    return Group(line, _progress(build))
+
+
+def _progress(build: Build) -> RenderableType:
+    total = build.total or 1
+    row = Table.grid(padding=(0, 1))
+    row.add_row(ProgressBar(total=total, completed=min(build.documents, total), width=30), Text(_pace(build, total), style="dim"))
+    return row
+
+
+def _pace(build: Build, total: int) -> str:
+    text = f"{build.documents}/{total} documents, {build.chunks} chunks"
+    if build.rate:
+        text += f", {build.rate:.1f}/s, {_duration(max(total - build.documents, 0) / build.rate)} left"
+    return text
+
+
+def _rollout(candidate: CandidateStatus) -> Iterator[Text]:
+    steps = f", step {min(candidate.step + 1, candidate.steps)}/{candidate.steps}" if candidate.steps else ""
+    yield Text.assemble((f"{candidate.stage}{steps}", "cyan"), f"  {candidate.held}" if candidate.held else "")
+    if candidate.waiting_for:
+        yield Text(f"waits: kubectl rag promote ({candidate.revision}/{candidate.waiting_for})", style="yellow")
+    for gate in candidate.gates:
+        yield _gate(gate)
+
+
+def _gate(gate: Gate) -> Text:
+    return Text.assemble((f"{gate.name.lower()} ", "dim"), _coloured(gate.result), f"  {gate.message}")
+
+
+def _conditions(status: RAGPipelineStatus) -> Iterator[Text]:
+    for condition in status.conditions:
+        if condition.status == "False" and condition.type not in ("Reconciling", "Stalled"):
+            yield Text.assemble((f"{condition.type} ", "dim"), (condition.reason, "yellow"), f"  {condition.message}")
+
+
+def _decision(decision: Decision) -> Text:
+    return Text.assemble((f"{decision.time} ", "dim"), _coloured(decision.outcome), f" {decision.revision}  {decision.message}")
+
+
+def _coloured(word: str) -> Text:
+    return Text(word, style=COLOURS.get(word, ""))
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
