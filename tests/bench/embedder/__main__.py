@@ -105,10 +105,11 @@ async def compare(seconds: float) -> str:
 
 def _header(seconds: float) -> str:
     names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    processor, now = names[0] if names else "unknown", time.strftime("%Y-%m-%d %H:%M", time.gmtime())
     return (
-        f"all-MiniLM-L6-v2 over HTTP on {os.cpu_count()} cores ({names[0] if names else 'unknown'}), the load generator on the same cores. One text "
-        f"of 26 to 38 tokens a request, base64. {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC, {ROUNDS} rounds of {seconds:.0f} s each, "
-        f"medians. The machine's load average at the end was {os.getloadavg()[0]:.1f}.\n"
+        f"all-MiniLM-L6-v2 over HTTP on {os.cpu_count()} cores ({processor}), the load generator on the same cores. "
+        f"One text of 26 to 38 tokens a request, base64. {now} UTC, {ROUNDS} rounds of {seconds:.0f} s each, medians. "
+        f"The machine's load average at the end was {os.getloadavg()[0]:.1f}.\n"
     )
 
 
@@ -144,8 +145,8 @@ def _medians(results: Sequence[Result]) -> tuple[float, float, float]:
 def _lanes(idle: Result, beside: Result) -> str:
     (idle_p50, idle_p99), (busy_p50, busy_p99) = ([1000 * each.percentile(share) for share in (0.5, 0.99)] for each in (idle, beside))
     return (
-        f"Queries of one client: p50 {idle_p50:.1f} ms and p99 {idle_p99:.1f} ms idle; p50 {busy_p50:.1f} ms and p99 {busy_p99:.1f} ms beside two "
-        f"clients that send bulk calls of 256 texts of about 150 tokens without a pause."
+        f"Queries of one client: p50 {idle_p50:.1f} ms and p99 {idle_p99:.1f} ms idle; p50 {busy_p50:.1f} ms and p99 {busy_p99:.1f} ms "
+        "beside two clients that send bulk calls of 256 texts of about 150 tokens without a pause."
     )
 
 

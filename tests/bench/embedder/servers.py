@@ -67,9 +67,9 @@ def _environment() -> Path:
     home = cache_dir() / f"bench-infinity-{key}"
     with exclusive(home.with_suffix(".lock")):
         if not (home / ".complete").exists():
-            subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
             uv = Path(sys.executable).with_name("uv")
-            install = [uv, "pip", "install", "-q", "--python", home / "bin" / "python", "--require-hashes", "-r", REQUIREMENTS]
-            subprocess.run(install, check=True)
+            python = str(home / "bin" / "python")
+            subprocess.run([str(uv), "pip", "install", "-q", "--python", python, "--require-hashes", "-r", str(REQUIREMENTS)], check=True)
             (home / ".complete").touch()
     return home
