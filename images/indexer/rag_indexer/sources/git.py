@@ -63,12 +63,19 @@ class GitSource:
         tip = tip_of(client.get_refs(path.encode()).refs, self._location.ref)
         if self._repo is not None and tip == self._commit:
             return self._repo
-        shutil.rmtree(self._path, ignore_errors=True)
+        self._forget()
         self._path.mkdir()
-        repo = Repo.init_bare(str(self._path))
+        repo = self._repo = Repo.init_bare(str(self._path))
+        self._commit = b""  # until all of it is here
         client.fetch(path.encode(), repo, determine_wants=lambda *_: [ObjectID(tip)], depth=1)
-        self._repo, self._commit = repo, tip
+        self._commit = tip
         return repo
+
+    def _forget(self) -> None:
+        if self._repo is not None:
+            self._repo.close()
+            self._repo = None
+        shutil.rmtree(self._path, ignore_errors=True)
 
     def _entries(self, repo: Repo) -> list[Entry]:
         prefix = self._location.path.strip("/")
@@ -109,8 +116,7 @@ class GitSource:
 
     async def close(self) -> None:
         """Throw the copy away."""
-        if self._repo is not None:
-            self._repo.close()
+        await asyncio.to_thread(self._forget)
         await asyncio.to_thread(shutil.rmtree, self._work, ignore_errors=True)
 
 

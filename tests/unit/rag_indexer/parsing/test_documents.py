@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from reportlab.pdfgen import canvas
+
+from rag_indexer.errors import DocumentError
+from rag_indexer.parsing.documents import parse
+
+MARKDOWN = b"""---
+title: Travel policy
+department: Sales
+tags: [a, b]
+---
+# Heading one
+
+Some *emphasised* text with a [link](https://x.example) and `code`.
+Second line.
+
+## Heading two
+
+- first item
+- second item
+
+```python
+x = 1
+```
+
+| a | b |
+| - | - |
+| 1 | 2 |
+"""
+
+
+def test_text_is_taken_as_it_is_with_one_kind_of_line_end() -> None:
+    parsed = parse("a/b.txt", "\ufeffone\r\ntwo\rthree".encode())
+    assert (parsed.text, parsed.title) == ("one\ntwo\nthree", "b.txt")
+
+
+def test_utf_16_with_its_mark_is_read() -> None:
+    assert parse("a.txt", "héllo".encode("utf-16")).text == "héllo"
+
+
+def test_markdown_keeps_headings_and_loses_marks() -> None:
+    parsed = parse("policy.md", MARKDOWN)
+    assert parsed.title == "Travel policy"
+    assert parsed.fields["department"] == "Sales"
+    blocks = parsed.text.split("\n\n")
+    assert blocks[:3] == ["# Heading one", "Some emphasised text with a link and code.\nSecond line.", "## Heading two"]
+    assert "- first item" in blocks
+    assert "x = 1" in blocks
+    assert "department" not in parsed.text
+
+
+def test_markdown_without_front_matter_is_titled_by_its_first_heading() -> None:
+    assert parse("a.md", b"text\n\n# The title\n\nmore").title == "The title"
+
+
+def test_html_is_what_a_reader_sees() -> None:
+    page = b"""<html><head><title>Leave &amp; absence</title><meta name="department" content="HR"><style>p{}</style>
+    <link rel="canonical" href="https://x.example/leave"></head>
+    <body><nav>Menu</nav><script>alert(1)</script><h1>Leave</h1><p>Take <b>thirty</b>
+    days.</p><!-- a comment --><ul><li>one</li><li>two</li></ul></body></html>"""
+    parsed = parse("leave.html", page)
+    assert parsed.title == "Leave & absence"
+    assert parsed.text == "# Leave\n\nTake thirty days.\n\none\n\ntwo"
+    assert parsed.fields == {"department": "HR"}
+    assert parsed.uri == "https://x.example/leave"
+
+
+def pdf(*pages: str, password: str | None = None) -> bytes:
+    file = io.BytesIO()
+    drawing = canvas.Canvas(file, encrypt=password)
+    drawing.setTitle("A report")
+    for page in pages:
+        if page:
+            drawing.drawString(72, 720, page)
+        drawing.showPage()
+    drawing.save()
+    return file.getvalue()
+
+
+def test_a_pdf_is_read_page_by_page() -> None:
+    parsed = parse("report.pdf", pdf("First page text", "", "Third page text"))
+    assert parsed.text == "First page text\n\nThird page text"
+    assert parsed.title == "A report"
+
+
+def test_a_scan_has_no_text_and_does_not_fail() -> None:
+    assert parse("scan.pdf", pdf("")).text == ""
+
+
+def test_a_json_line_has_text_title_and_fields() -> None:
+    parsed = parse("faq.jsonl#1", b'{"id": 1, "text": "answer", "title": "question", "url": "https://x", "n": 3}', is_line=True)
+    assert (parsed.text, parsed.title, parsed.uri, parsed.fields["n"]) == ("answer", "question", "https://x", 3)
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "reason"),
+    [
+        ("a.txt", b"\xff\xfa\x00", "not UTF-8 text: byte 0xff at position 0"),
+        ("a.bin", b"ELF\x00\x00", "contains NUL bytes"),
+        ("a.pdf", b"no pdf at all", "not a readable PDF"),
+        ("a.pdf", pdf("secret", password="x"), "needs a password"),
+        ("a.json", b"{", "not JSON"),
+        ("a.json", b"[1]", "a JSON list, expected an object"),
+        ("a.json", b'{"id": 1}', "no member text, content or body"),
+        ("a.md", b"---\n[broken: yaml\n---\ntext", "front matter is not YAML"),
+        ("a.html", b"<div>" * 1000 + b"deep", "nested deeper than 400"),
+    ],
+)
+def test_what_cannot_be_parsed_says_why(path: str, content: bytes, reason: str) -> None:
+    with pytest.raises(DocumentError, match=reason):
+        parse(path, content)

@@ -1,0 +1,141 @@
+"""Directory, ConfigMap and git as sources; S3 has its tests beside the guard's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dulwich import porcelain
+from dulwich.client import GitClient, LocalGitClient
+
+from rag_indexer.errors import DocumentError, PermanentError, SourceError
+from rag_indexer.sources.configmap import ConfigMapSource
+from rag_indexer.sources.directory import DirectorySource
+from rag_indexer.sources.git import GitSource, over_the_network
+from rag_indexer.sources.opening import Surroundings, open_source
+from rag_indexer.sources.port import Entry, GoneError, Source
+from rag_runtime.contracts.index import ClaimSource, Named, SourceSpec
+from rag_runtime.contracts.index import GitSource as GitLocation
+
+
+async def listed(source: Source) -> dict[str, Entry]:
+    return {entry.path: entry async for entry in source.entries()}
+
+
+async def test_a_directory_lists_files_with_versions_that_move_with_their_content(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b.txt").write_text("one")
+    (tmp_path / "..data").mkdir()
+    (tmp_path / "..data" / "hidden.txt").write_text("Kubernetes' own")
+    source = DirectorySource("s", tmp_path, max_bytes=100)
+    first = await listed(source)
+    assert list(first) == ["a/b.txt"]
+    os.utime(tmp_path / "a" / "b.txt", (1, 1))
+    assert (await listed(source))["a/b.txt"].version != first["a/b.txt"].version
+    assert await source.read(first["a/b.txt"]) == b"one"
+
+
+async def test_a_mounted_configmap_is_read_through_its_links(tmp_path: Path) -> None:
+    data = tmp_path / "..2026_01_01"
+    data.mkdir()
+    (data / "faq.md").write_text("# FAQ")
+    (tmp_path / "..data").symlink_to(data)
+    (tmp_path / "faq.md").symlink_to(tmp_path / "..data" / "faq.md")
+    assert list(await listed(DirectorySource("s", tmp_path, max_bytes=100))) == ["faq.md"]
+
+
+async def test_a_file_that_is_too_large_or_gone_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("0123456789")
+    source = DirectorySource("s", tmp_path, max_bytes=5)
+    entries = await listed(source)
+    with pytest.raises(DocumentError, match="10 bytes, allowed: at most 5"):
+        await source.read(entries["a.txt"])
+    (tmp_path / "a.txt").unlink()
+    with pytest.raises(GoneError):
+        await source.read(entries["a.txt"])
+
+
+async def test_a_configmap_lists_its_keys_and_ignores_a_change_of_its_labels() -> None:
+    state: dict[str, Any] = {"data": {"a.md": "one"}, "binaryData": {"b.bin": "dHdv"}, "metadata": {"resourceVersion": "1"}}
+
+    async def get(name: str) -> dict[str, Any] | None:
+        return state if name == "faq" else None
+
+    source = ConfigMapSource("s", "faq", get, max_bytes=100)
+    first = await listed(source)
+    assert await source.read(first["b.bin"]) == b"two"
+    state["metadata"]["resourceVersion"] = "2"
+    assert await listed(source) == first
+    state["data"]["a.md"] = "other"
+    assert (await listed(source))["a.md"].version != first["a.md"].version
+    with pytest.raises(SourceError, match="ConfigMap nowhere does not exist"):
+        await listed(ConfigMapSource("s", "nowhere", get, max_bytes=100))
+
+
+def repository(path: Path, files: dict[str, str]) -> None:
+    path.mkdir(exist_ok=True)
+    if not (path / ".git").exists():
+        porcelain.init(str(path))
+    for name, text in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(text)
+    porcelain.add(str(path), [str(path / name) for name in files])
+    porcelain.commit(str(path), message=b"text", author=b"A <a@b>", committer=b"A <a@b>")
+
+
+def local(url: str, secret: dict[str, str], work: Path) -> tuple[GitClient, str]:
+    return LocalGitClient(), url
+
+
+async def test_a_git_repository_is_followed_by_ref(tmp_path: Path) -> None:
+    origin = tmp_path / "origin"
+    repository(origin, {"docs/a.md": "one", "docs/b.md": "two", "README.md": "no document"})
+    branch = porcelain.active_branch(str(origin)).decode()
+    location = GitLocation(url=str(origin), ref=branch, path="docs")
+    source = GitSource("s", location, {}, tmp_path / "work", max_bytes=100, connect=local)
+    first = await listed(source)
+    assert sorted(first) == ["a.md", "b.md"]
+    assert await source.read(first["a.md"]) == b"one"
+    repository(origin, {"docs/a.md": "changed"})
+    second = await listed(source)
+    assert second["a.md"].version != first["a.md"].version
+    assert second["b.md"].version == first["b.md"].version
+    assert await source.read(second["a.md"]) == b"changed"
+    await source.close()
+    assert not (tmp_path / "work" / "git-s").exists()
+
+
+async def test_a_git_ref_that_is_not_there_fails_the_listing(tmp_path: Path) -> None:
+    repository(tmp_path / "origin", {"a.md": "one"})
+    location = GitLocation(url=str(tmp_path / "origin"), ref="nowhere")
+    with pytest.raises(SourceError, match="no branch, tag or commit nowhere"):
+        await listed(GitSource("s", location, {}, tmp_path / "work", max_bytes=100, connect=local))
+
+
+@pytest.mark.parametrize("url", ["file:///etc", "/etc", "git://host/x", "http://host/x"])
+def test_git_goes_over_https_and_ssh_only(url: str, tmp_path: Path) -> None:
+    with pytest.raises(PermanentError, match="only https and ssh are allowed"):
+        over_the_network(url, {}, tmp_path)
+
+
+def test_ssh_needs_a_key_and_known_hosts(tmp_path: Path) -> None:
+    with pytest.raises(PermanentError, match="lacks knownHosts"):
+        over_the_network("ssh://git@host/x", {"sshPrivateKey": "k"}, tmp_path)
+    over_the_network("ssh://git@host/x", {"sshPrivateKey": "k", "knownHosts": "h"}, tmp_path)
+    assert (tmp_path / "ssh-key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_secret_that_is_not_mounted_is_named(tmp_path: Path) -> None:
+    around = Surroundings(tmp_path, tmp_path / "credentials", tmp_path)
+    spec = SourceSpec(name="s", git=GitLocation(url="https://host/x", credentials_secret_ref=Named(name="deploy-key")))
+    with pytest.raises(PermanentError, match="Secret deploy-key is not mounted"):
+        open_source(spec, around, max_bytes=1)
+
+
+def test_a_volume_is_read_below_its_path(tmp_path: Path) -> None:
+    around = Surroundings(tmp_path, tmp_path, tmp_path)
+    source = open_source(SourceSpec(name="manuals", pvc=ClaimSource(claim_name="c", path="en")), around, max_bytes=1)
+    assert isinstance(source, DirectorySource)
+    assert source._root == tmp_path / "manuals" / "en"
