@@ -198,10 +198,6 @@ class EvaluationResult(Record):
     """Questions that stable did not answer in full."""
     errors_candidate: Count = 0
     """Questions that the candidate did not answer in full."""
-    errors_stable: Count = 0
-    """Questions that stable did not answer in full."""
-    errors_candidate: Count = 0
-    """Questions that the candidate did not answer in full."""
     mean_stable: float | None = None
     """Mean of the metric for stable."""
     mean_candidate: float | None = None
