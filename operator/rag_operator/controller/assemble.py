@@ -121,7 +121,8 @@ def _reading(intent: EvaluationIntent, result: EvaluationResult) -> EvaluationRe
         questions=result.questions,
         judged_stable=1.0 if result.judged_stable is None else result.judged_stable,
         judged_candidate=1.0 if result.judged_candidate is None else result.judged_candidate,
-        errors_candidate=result.errors,
+        errors_stable=result.errors_stable,
+        errors_candidate=result.errors_candidate,
     )
     others = {metric.name: metric for metric in result.metrics}
     exact = others.get("recallAgainstExact@10")

@@ -62,10 +62,19 @@ def _decisive(whole: Answered, primary: Metric, seed: int) -> dict[str, Any]:
         "difference": difference.value,
         "low": difference.low,
         "high": difference.high,
+        **_judged(whole),
+    }
+    return {name: round(value, 6) for name, value in numbers.items() if math.isfinite(value)}
+
+
+def _judged(whole: Answered) -> dict[str, float]:
+    """judged@k of both. A set without a zero grade lists relevant documents only: there the share would be precision, so it is left out."""
+    if not any(grade == 0 for question, _, _ in whole for grade in question.relevant.values()):
+        return {}
+    return {
         "judgedStable": _mean([judged(one.documents, question.relevant) for question, one, _ in whole]),
         "judgedCandidate": _mean([judged(two.documents, question.relevant) for question, _, two in whole]),
     }
-    return {name: round(value, 6) for name, value in numbers.items() if math.isfinite(value)}
 
 
 def _shown(whole: Answered, primary: Metric) -> list[dict[str, Any]]:

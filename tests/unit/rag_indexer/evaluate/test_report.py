@@ -49,3 +49,10 @@ def test_as_many_documents_are_asked_for_as_any_metric_needs() -> None:
 
 def test_percentiles_are_nearest_rank() -> None:
     assert [percentile([3.0, 1.0, 2.0, 4.0], share) for share in (0.0, 0.5, 0.95, 1.0)] == [1, 2, 4, 4]
+
+
+def test_judged_is_left_out_when_the_set_lists_relevant_documents_only() -> None:
+    both = replies(("a",), ("x",), ("b",))
+    assert "judgedStable" not in report(QUESTIONS, ("old", both), ("new", both), metric("MRR"))
+    graded = [Question(q.id, q.text, {**q.relevant, "x": 0.0}) for q in QUESTIONS]
+    assert report(graded, ("old", both), ("new", replies(("y",), ("y",), ("y",))), metric("MRR"))["judgedCandidate"] == 0
