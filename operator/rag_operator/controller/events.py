@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 _TOLD: Final = ("Ready", "Stalled", "SpecValid", "IndexFresh", "ScalingReady")
 _GOOD: Final = {"Stalled": "False"}
+# What nobody has to be told of a pipeline that was just made.
+_FIRST: Final = {"Ready": "False", "Stalled": "False"}
 _LONGEST: Final = 1000
 
 
@@ -28,7 +30,10 @@ def transitions(before: RAGPipelineStatus, after: RAGPipelineStatus) -> list[Not
     found = []
     for condition in after.conditions:
         good = _GOOD.get(condition.type, "True")
-        told = condition.type in _TOLD and condition.status != "Unknown" and known.get(condition.type, good) != condition.status
+        earlier = known.get(condition.type, "Unknown")
+        if earlier == "Unknown":
+            earlier = _FIRST.get(condition.type, good)
+        told = condition.type in _TOLD and condition.status not in ("Unknown", earlier)
         if told:
             warning = condition.status != good
             reason = condition.reason if warning else condition.type

@@ -14,6 +14,7 @@ from rag_operator.kube.client import Client
 from rag_operator.kube.resources import INDEXES, PIPELINES, PODS
 from rag_operator.model.observed import Observed
 from rag_operator.status.freshness import changes_in, oldest_listing
+from rag_operator.status.index import index_conditions
 from rag_operator.status.situation import Failure, Situation
 from rag_operator.status.summarize import summarize
 
@@ -43,7 +44,25 @@ class Reporter:
             notes = [*(decided.plan.notes if decided is not None else ()), *events.transitions(seen.status, status)]
             await events.post(self._client, seen, notes, now)
             await self._write(seen, wire)
+        if decided is not None and not situation.suspended:
+            await self._report_indexes(seen, decided, now)
         return min([self._look_again, *_looks(seen, situation, decided, now)])
+
+    async def _report_indexes(self, seen: Seen, decided: Decided, now: float) -> None:
+        """Say of each index what follows from what its indexers reported."""
+        for (kind, name), child in seen.children.items():
+            state, status = decided.observed.components.get(name), decided.statuses.get(name)
+            if kind != INDEXES.kind or state is None or status is None or child.deleting:
+                continue
+            found = index_conditions(state, status, decided.newest.spec.sources, child.generation, now)
+            if found != status.conditions:
+                manifest = {
+                    "apiVersion": names.API_VERSION,
+                    "kind": INDEXES.kind,
+                    "metadata": {"name": name, "namespace": child.namespace, "uid": child.uid},
+                    "status": {"conditions": [condition.to_wire() for condition in found]},
+                }
+                await self._writer.write_status(INDEXES, manifest)
 
     async def _write(self, seen: Seen, status: Mapping[str, Any]) -> None:
         meta = seen.body["metadata"]

@@ -182,20 +182,23 @@ def conditions(situation: Situation) -> tuple[Condition, ...]:
     return tuple(_conditions(situation))
 
 
+def settled(kind: str, verdict: Verdict, before: Condition | None, generation: int, now: Timestamp) -> Condition:
+    """A verdict as a condition; the time of the last transition stays while the status does."""
+    return Condition(
+        type=kind,
+        status=verdict.status,
+        observed_generation=generation,
+        last_transition_time=before.last_transition_time if before is not None and before.status == verdict.status else now,
+        reason=verdict.reason,
+        message=verdict.message[:_LONGEST],
+    )
+
+
 def _conditions(situation: Situation) -> Iterator[Condition]:
     known = {condition.type: condition for condition in situation.before.conditions}
     now = Timestamp.at(datetime.fromtimestamp(situation.now, UTC))
     for kind, decide in _ALL:
-        verdict, before = decide(situation), known.get(kind)
-        same = before is not None and before.status == verdict.status
-        yield Condition(
-            type=kind,
-            status=verdict.status,
-            observed_generation=situation.generation,
-            last_transition_time=before.last_transition_time if same and before is not None else now,
-            reason=verdict.reason,
-            message=verdict.message[:_LONGEST],
-        )
+        yield settled(kind, decide(situation), known.get(kind), situation.generation, now)
 
 
 def _component(state: ComponentState | None, good: str) -> Verdict:

@@ -84,17 +84,19 @@ def _masked(kind: str, body: dict[str, Any], uid: str) -> Any:
         # The API server writes the Job's own UID into its selector and its pods' labels.
         body["spec"].pop("selector", None)
         body["spec"]["template"]["metadata"].pop("labels", None)
-    return _walk(body, uid)
+    return _walk(body, {uid: "UID", meta.pop("namespace"): "NAMESPACE"})
 
 
-def _walk(value: Any, uid: str) -> Any:
+def _walk(value: Any, secret: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
         hidden = (*_ADDRESSES, names.ANNOTATION_INTENT, "epoch")
-        return {key: _walk(item, uid) for key, item in value.items() if key not in hidden}
+        return {key: _walk(item, secret) for key, item in value.items() if key not in hidden}
     if isinstance(value, list):
-        return [_walk(item, uid) for item in value]
+        return [_walk(item, secret) for item in value]
     if isinstance(value, str):
-        text = _TIMES.sub("TIME", _RANDOM.sub("rag_RANDOM", value.replace(uid, "UID")))
+        for name, mask in secret.items():
+            value = value.replace(name, mask)
+        text = _TIMES.sub("TIME", _RANDOM.sub("rag_RANDOM", value))
         return re.sub(r'"epoch":\d+', '"epoch":N', re.sub(r'"salt":"[^"]*"', '"salt":"S"', text))
     return value
 

@@ -153,7 +153,7 @@ class Proxy:
             self.on_crash()
         if request.transport is not None:
             request.transport.abort()
-        raise ConnectionResetError
+        return web.Response(status=500)  # to nobody
 
     async def _forward(self, request: web.Request, raw: bytes | None) -> web.Response:
         async with self._session.request(request.method, self._server + request.path_qs, data=raw, headers=_headers(request)) as answer:

@@ -1,0 +1,59 @@
+"""SIGKILL before and after every write of create, update and delete: the same end as an undisturbed run, nothing doubled, nothing orphaned.
+
+A seeded sample runs with every test run, the whole under RAG_CAMPAIGN=1.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from cluster.api_only import ApiServer
+from integration.operator.campaign import Disturbance, Result, compare, run
+from integration.operator.proxy import Do
+from integration.operator.replica import Nursery
+from integration.operator.workloads import BY_NAME
+
+WHOLE = bool(os.environ.get("RAG_CAMPAIGN"))
+SAMPLE = {"create": 4, "scale": 1, "change_model": 3, "delete": 1}
+CRASHES = (Do.CRASH_BEFORE, Do.CRASH_AFTER)
+ERRORS = (Do.CONFLICT, Do.THROTTLE, Do.FAIL, Do.UNAVAILABLE, Do.LOSE_REPLY, Do.BREAK)
+
+
+def chosen(reference: Result, kinds: tuple[Do, ...], sample: int, seed: str) -> list[Disturbance]:
+    """Every write with every fault, or a seeded sample of them."""
+    every = [Disturbance(write.number, do) for write in reference.writes for do in kinds]
+    return every if WHOLE else random.Random(seed).sample(every, min(sample, len(every)))
+
+
+def told(found: dict[str, list[str]]) -> str:
+    """What went wrong, one line each."""
+    return "\n".join(f"{disturbance}: {wrong}" for disturbance, every in found.items() for wrong in every)
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("workload", list(BY_NAME) if WHOLE else list(SAMPLE))
+async def test_a_crash_at_any_write_changes_nothing_in_the_end(api: ApiServer, nursery: Nursery, tmp_path: Path, workload: str) -> None:
+    reference = await run(api, nursery, tmp_path, BY_NAME[workload])
+    assert reference.wrong == []
+    found = {}
+    for disturbance in chosen(reference, CRASHES, SAMPLE.get(workload, 0), workload):
+        result = await run(api, nursery, tmp_path, BY_NAME[workload], disturbance)
+        if wrong := compare(reference, result):
+            found[str(disturbance)] = wrong
+    assert not found, told(found)
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("workload", list(BY_NAME) if WHOLE else ["create"])
+async def test_an_error_at_any_write_changes_nothing_in_the_end(api: ApiServer, nursery: Nursery, tmp_path: Path, workload: str) -> None:
+    reference = await run(api, nursery, tmp_path, BY_NAME[workload])
+    found = {}
+    for disturbance in chosen(reference, ERRORS, 4, f"errors of {workload}"):
+        result = await run(api, nursery, tmp_path, BY_NAME[workload], disturbance)
+        if wrong := compare(reference, result):
+            found[str(disturbance)] = wrong
+    assert not found, told(found)
