@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -33,6 +34,7 @@ Result = TypeVar("Result")
 Name = Annotated[str, typer.Argument(help="Name of the RAGPipeline.")]
 Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="json is for programs.")]
 Wait = Annotated[float, typer.Option(help="Seconds to wait for the operator's answer.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask at a terminal.")]
 Nonce = Annotated[str | None, typer.Option(help="Makes this request another one than the last. Unset: the time.")]
 
 
@@ -119,17 +121,20 @@ def promote(
     name: Name,
     *,
     full: Annotated[bool, typer.Option("--full", help="Skip the remaining steps and gates.")] = False,
+    yes: Yes = False,
     wait: Wait = 10.0,
     nonce: Nonce = None,
     output: Output = "text",
 ) -> None:
     """Approve what the candidate waits for."""
+    _confirm(yes or not full, f"Send all traffic of {name} to its candidate, without the remaining steps and gates?")
     _verb(context, name, lambda seen: verbs.promote_full(seen, _nonce(nonce)) if full else verbs.promote(seen), wait, output)
 
 
 @app.command()
-def abort(context: typer.Context, name: Name, wait: Wait = 10.0, nonce: Nonce = None, output: Output = "text") -> None:
+def abort(context: typer.Context, name: Name, *, yes: Yes = False, wait: Wait = 10.0, nonce: Nonce = None, output: Output = "text") -> None:
     """Send all traffic back to stable and reject the candidate."""
+    _confirm(yes, f"Send all traffic of {name} back to stable and reject its candidate?")
     _verb(context, name, lambda seen: verbs.abort(seen, _nonce(nonce)), wait, output)
 
 
@@ -148,9 +153,19 @@ def retry(
 
 
 @app.command()
-def rollback(context: typer.Context, name: Name, wait: Wait = 10.0, nonce: Nonce = None, output: Output = "text") -> None:
+def rollback(
+    context: typer.Context,
+    name: Name,
+    *,
+    to: Annotated[str | None, typer.Option(help="The revision that is meant. Unset: the one that is kept.")] = None,
+    yes: Yes = False,
+    wait: Wait = 10.0,
+    nonce: Nonce = None,
+    output: Output = "text",
+) -> None:
     """Go back to the revision before, at once."""
-    _verb(context, name, lambda seen: verbs.rollback(seen, _nonce(nonce)), wait, output)
+    _confirm(yes, f"Send all traffic of {name} back to the revision before?")
+    _verb(context, name, lambda seen: verbs.rollback(seen, _nonce(nonce), to), wait, output)
 
 
 @app.command()
@@ -225,6 +240,12 @@ def _verb(
         Console().print(f"{request.verb} {request.value}: {result}{why}", highlight=False)
     if result == "Refused":
         raise typer.Exit(1)
+
+
+def _confirm(yes: bool, question: str) -> None:
+    # A script has nobody to ask, and said what it wants.
+    if not yes and sys.stdin.isatty():
+        typer.confirm(question, abort=True)
 
 
 def _nonce(given: str | None) -> str:

@@ -1,6 +1,6 @@
 """Held-out questions asked by hand: nDCG, recall and reciprocal rank of what revisions find. Numbers, no verdict. Pure.
 
-nDCG uses gains of 2^grade - 1 and a discount of log2(rank + 1) (Järvelin and Kekäläinen 2002, with Burges's gain).
+nDCG is the sum of grade / log2(rank + 1) over that of the ideal order (Järvelin and Kekäläinen 2002), as the gate's evaluation has it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _ndcg(question: Question, top: Sequence[str], k: int) -> float:
 
 
 def _gain(grades: Iterable[float]) -> float:
-    return sum((2**grade - 1) / log2(rank + 1) for rank, grade in enumerate(grades, 1))
+    return sum(grade / log2(rank + 1) for rank, grade in enumerate(grades, 1))
 
 
 def means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -54,10 +54,12 @@ def retry(status: RAGPipelineStatus, nonce: str, revision: str | None = None) ->
     return Request(names.VERB_RETRY, f"{chosen}/{nonce}")
 
 
-def rollback(status: RAGPipelineStatus, nonce: str) -> Request:
-    """Go back to the revision before."""
+def rollback(status: RAGPipelineStatus, nonce: str, to: str | None = None) -> Request:
+    """Go back to the revision before; `to` is the one that is meant."""
     if status.retired is None:
         raise CommandError("there is no revision to roll back to: none was promoted, or rollback.window is over")
+    if to is not None and to != status.retired.revision:
+        raise CommandError(f"only revision {status.retired.revision} is kept for rollback, not {to}")
     return Request(names.VERB_ROLLBACK, f"{status.retired.revision}/{nonce}")
 
 
