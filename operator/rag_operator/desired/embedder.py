@@ -18,7 +18,7 @@ from rag_runtime.contracts import pods as contract
 KIND = names.KIND_EMBEDDER
 GRACE = 30  # seconds; a batch takes milliseconds, the rest is for load balancers to notice
 LOADING = 1800  # seconds a large model may take to arrive and load
-DEFAULT_RESOURCES = {"requests": {"cpu": "250m", "memory": "768Mi"}, "limits": {"memory": "4Gi"}}
+DEFAULT_RESOURCES = {"requests": {"cpu": "100m", "memory": "768Mi"}, "limits": {"memory": "4Gi"}}
 
 
 def children(

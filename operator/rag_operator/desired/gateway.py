@@ -18,7 +18,7 @@ from rag_runtime.contracts import pods as contract
 
 KIND = names.KIND_GATEWAY
 LEAST_GRACE = 60  # seconds; a stream of a generator of ours may take as long as its own drain
-DEFAULT_RESOURCES = {"requests": {"cpu": "100m", "memory": "192Mi"}, "limits": {"memory": "1Gi"}}
+DEFAULT_RESOURCES = {"requests": {"cpu": "50m", "memory": "192Mi"}, "limits": {"memory": "1Gi"}}
 
 
 def children(

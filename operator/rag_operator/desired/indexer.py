@@ -21,7 +21,7 @@ from rag_runtime.contracts import pods as contract
 
 KIND = names.KIND_INDEXER
 GRACE = 60  # seconds; a flush takes three
-DEFAULT_RESOURCES = {"requests": {"cpu": "100m", "memory": "384Mi"}, "limits": {"memory": "4Gi"}}
+DEFAULT_RESOURCES = {"requests": {"cpu": "50m", "memory": "384Mi"}, "limits": {"memory": "4Gi"}}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ KIND = names.KIND_MILVUS
 DATA = "/var/lib/milvus"
 MILVUS_METRICS_PORT = 9091
 GRACE = 60
-DEFAULT_RESOURCES = {"requests": {"cpu": "250m", "memory": "1Gi"}}
+DEFAULT_RESOURCES = {"requests": {"cpu": "100m", "memory": "1Gi"}}
 _ROLES: Final = ("ROOTCOORD", "QUERYCOORD", "QUERYNODE", "INDEXCOORD", "INDEXNODE", "DATACOORD", "DATANODE", "PROXY")
 
 
