@@ -38,7 +38,9 @@ def test_the_standard_library_keeps_its_operator() -> None:
 
 def test_no_file_names_a_package_registry() -> None:
     # Split, so that this file does not find itself.
-    hosts = re.compile("|".join(["pypi" + r"\.org", "pythonhosted" + r"\.org", "proxy" + r"\.golang", "registry" + r"\.npmjs", "deb" + r"\.debian"]))
+    hosts = re.compile(
+        "|".join(["pypi" + r"\.org", "pythonhosted" + r"\.org", "proxy" + r"\.golang", "registry" + r"\.npmjs", "deb" + r"\.debian"])
+    )
     said = [str(path.relative_to(ROOT)) for path, text in texts(tracked()) if hosts.search(text)]
     assert not said
 
