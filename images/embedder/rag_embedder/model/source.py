@@ -6,6 +6,7 @@ without an engine of ours also OpenVINO or ONNX graphs). Pickles and Python file
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -59,6 +60,7 @@ def hub_download(cache: Path) -> Download:
     """Downloads into `cache` with the hub's client, which resumes and verifies."""
 
     def download(repository: str, commit: str, patterns: Sequence[str]) -> Path:
+        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
         from huggingface_hub import snapshot_download
 
         return Path(snapshot_download(repository, revision=commit, allow_patterns=list(patterns), cache_dir=cache))
