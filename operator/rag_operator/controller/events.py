@@ -26,7 +26,7 @@ _LONGEST: Final = 1000
 
 def transitions(before: RAGPipelineStatus, after: RAGPipelineStatus) -> list[Note]:
     """What changed between two statuses that people should hear about."""
-    known = {condition.type: condition.status for condition in before.conditions}
+    known: dict[str, str] = {condition.type: condition.status for condition in before.conditions}
     found = []
     for condition in after.conditions:
         good = _GOOD.get(condition.type, "True")

@@ -51,25 +51,40 @@ class Disturbance:
 
 
 async def run(
-    api: Any, nursery: Nursery, directory: Path, workload: Workload, disturb: Callable[[Write], Do] | None = None, **settings: object
+    api: Any,
+    nursery: Nursery,
+    directory: Path,
+    workload: Workload,
+    disturb: Callable[[Write], Do] | None = None,
+    *,
+    patience: float = 40.0,
+    **settings: object,
 ) -> Result:
     """Run a workload to its end and look at what is left."""
     name = f"run-{next(_numbers)}-{workload.name.replace('_', '-')}"
     async with scenario(api, nursery, directory, name, **settings) as found:
+        found.patience = patience
         if disturb is not None:
             found.proxy.decide = disturb
         wrong: list[str] = []
+        safety = found.proxy.observe = oracles.Safety()
         honesty = asyncio.create_task(_watch_honesty(found, wrong))
+        body: dict[str, Any] = {}
+        writes = 0
         try:
             await found.start()
             body = await workload.run(found)
             writes = len(found.proxy.sent())
             await asyncio.sleep(QUIET)
+        except AssertionError as error:
+            found.failures.append(str(error))
+            writes = len(found.proxy.sent())
+            body = await found.pipeline()
         finally:
             honesty.cancel()
             await asyncio.gather(honesty, return_exceptions=True)
         wrong += [f"not quiet: {write.method} {write.path}" for write in found.proxy.sent()[writes:]]
-        return await _result(found, body, [*wrong, *_defects(found)])
+        return await _result(found, body, [*wrong, *safety.broken, *_defects(found), *found.failures])
 
 
 async def _result(found: Scenario, body: dict[str, Any], wrong: list[str]) -> Result:

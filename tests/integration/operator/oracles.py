@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from integration.operator.proxy import Write
 from rag_operator import names
 
 Objects = Mapping[tuple[str, str], dict[str, Any]]
 
+STRANGER = "stranger"  # an object of somebody else that carries a pipeline's label
 _VOLATILE = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink")
 _RANDOM = re.compile(r"rag_[0-9a-f]{10}_[0-9a-f]{8}")
 _TIMES = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -51,6 +53,8 @@ def unowned(objects: Objects, uid: str) -> list[str]:
     said = []
     for (kind, name), body in objects.items():
         owners = [owner for owner in body["metadata"].get("ownerReferences") or () if owner.get("controller")]
+        if name == STRANGER:
+            continue
         kept = kind in ("PersistentVolumeClaim", "Milvus")
         if not kept and (len(owners) != 1 or owners[0]["uid"] != uid):
             said.append(f"{kind} {name} is not controlled by its pipeline")
@@ -114,3 +118,36 @@ def first_difference(one: Any, other: Any, path: str = "") -> str | None:
             (found for n, pair in enumerate(zip(one, other, strict=True)) if (found := first_difference(*pair, f"{path}[{n}]"))), None
         )
     return None if one == other else f"{path}: {one!r} against {other!r}"[:300]
+
+
+class Safety:
+    """What must hold at every single write, whatever comes after it."""
+
+    def __init__(self) -> None:
+        self.broken: list[str] = []
+        self._table = ""
+        self._recorded = False
+
+    def __call__(self, write: Write) -> None:
+        """Look at a write before the server does."""
+        *_, plural, name = write.path.split("/")[:9] if write.method != "POST" else (*write.path.split("/"), "")
+        if plural == "configmaps" and name.endswith("-routing") and write.method != "DELETE":
+            self._table = str((write.body.get("data") or {}).get("table.json", ""))
+        if plural == "controllerrevisions":
+            self._recorded = True
+        if write.method == "DELETE" and f"//{name}." in self._table:
+            self.broken.append(f"{plural} {name} is deleted while the routing table names it")
+        self._index(plural, write)
+        if plural in ("deployments", "ragindexes") and not self._recorded and _kind(write) in ("embedder", "index", "generator"):
+            self.broken.append(f"{plural} {name} is written before the record of its revision")
+
+    def _index(self, plural: str, write: Write) -> None:
+        spec = write.body.get("spec") or {}
+        going = spec.get("collecting") or (spec.get("work") or {}).get("mode") == "Drop"
+        if plural == "ragindexes" and going and f'"{spec.get("collection")}"' in self._table:
+            self.broken.append(f"collection {spec.get('collection')} is dropped while the routing table names it")
+
+
+def _kind(write: Write) -> str:
+    labels = (write.body.get("metadata") or {}).get("labels") or {}
+    return str(labels.get(names.LABEL_KIND, ""))

@@ -80,6 +80,7 @@ class Proxy:
         self.writes: list[Write] = []
         self.decide: Callable[[Write], Do] = lambda _: Do.PASS
         self.hide: Callable[[dict[str, Any]], bool] = lambda _: False
+        self.observe: Callable[[Write], None] = lambda _: None  # sees every write of state that the server will see
         self.on_crash: Callable[[], None] = lambda: None
         self.watch_ends: Callable[[], bool] = lambda: False
         self.open = asyncio.Event()  # cleared: requests are accepted and never answered
@@ -142,6 +143,8 @@ class Proxy:
             return self._break(request, crash=write.done is Do.CRASH_BEFORE)
         if write.done in _ANSWERS:
             return _status(write)
+        if not write.is_lease and not write.is_event:
+            self.observe(write)
         answer = await self._forward(request, raw)
         write.status = answer.status
         if write.done in (Do.CRASH_AFTER, Do.LOSE_REPLY):

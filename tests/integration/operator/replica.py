@@ -27,6 +27,9 @@ for line in sys.stdin:
         os.dup2(out, 2)
         os.dup2(out, 1)
         logs.configure(order["settings"].get("log_level", "info"))
+        if order["bug"]:
+            from integration.operator import bugs
+            bugs.plant(order["bug"])
         os._exit(asyncio.run(App(Settings(**order["settings"])).run()))
     print(child, flush=True)
 """
@@ -91,7 +94,7 @@ class Nursery:
         self._replicas: list[Replica] = []
 
     async def __aenter__(self) -> Nursery:
-        roots = os.pathsep.join(str(_ROOT / root) for root in ("operator", "images/common"))
+        roots = os.pathsep.join(str(_ROOT / root) for root in ("operator", "images/common", "tests"))
         environment = {key: value for key, value in os.environ.items() if not key.startswith("RAG_OPERATOR_")}
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -117,7 +120,8 @@ class Nursery:
         if self._process is None or self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("the nursery is not open")
         log = self._directory / f"{name}.log"
-        order = {"log": str(log), "settings": {**QUICK, "identity": name, **settings}}
+        bug = settings.pop("bug", None)
+        order = {"log": str(log), "bug": bug, "settings": {**QUICK, "identity": name, **settings}}
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         await self._process.stdin.drain()
         replica = Replica(int(await self._process.stdout.readline()), log)

@@ -51,6 +51,8 @@ class Scenario:
     replica: Replica | None = None
     settings: dict[str, object] = field(default_factory=dict)
     starts: int = 0
+    failures: list[str] = field(default_factory=list)  # what was not so at the end, and anything else that a workload found wrong
+    patience: float = 40.0  # seconds
     _restarting: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def start(self, **settings: object) -> Replica:
@@ -96,8 +98,11 @@ class Scenario:
         """Its status."""
         return (await self.pipeline(name)).get("status") or {}
 
-    async def until(self, what: str, holds: Callable[[dict[str, Any]], bool], within: float = 40.0, name: str = NAME) -> dict[str, Any]:
+    async def until(
+        self, what: str, holds: Callable[[dict[str, Any]], bool], within: float | None = None, name: str = NAME
+    ) -> dict[str, Any]:
         """Wait until the pipeline is as it should be, and nothing is written any more."""
+        within = within or self.patience
         deadline = time.monotonic() + within
         body: dict[str, Any] = {}
         while time.monotonic() < deadline:
@@ -109,7 +114,7 @@ class Scenario:
         status = body.get("status") or {}
         raise AssertionError(f"not {what} within {within} s: {status.get('phase')} {status.get('reason')} {status.get('message')}")
 
-    async def ready(self, within: float = 40.0) -> dict[str, Any]:
+    async def ready(self, within: float | None = None) -> dict[str, Any]:
         """Wait until the spec as it is now serves."""
         return await self.until("Ready", serves, within)
 

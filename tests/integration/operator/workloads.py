@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from integration.operator.oracles import STRANGER
 from integration.operator.scenario import MINIMAL, Scenario, gone
 from rag_operator import errors
-from rag_operator.kube.resources import PIPELINES
+from rag_operator.kube.resources import PIPELINES, SERVICE_ACCOUNTS
 
 _AUTOSCALED = {"minReplicas": 1, "maxReplicas": 3, "targetQueueLength": 8}
 
@@ -78,7 +79,40 @@ async def delete(found: Scenario) -> dict[str, Any]:
     return await found.until("gone", gone)
 
 
-ALL = tuple(Workload(run.__name__, run) for run in (create, scale, autoscale, change_source, change_model, suspend, delete))
+async def revert(found: Scenario) -> dict[str, Any]:
+    """A field is set and taken away again: the end is that of `create`."""
+    await create(found)
+    await _change(found, {"embedder": {"local": {"pod": {"priorityClassName": "system-cluster-critical"}}}})
+    await found.ready()
+    await _change(found, {"embedder": {"local": {"pod": None}}})
+    return await found.ready()
+
+
+async def beside_a_stranger(found: Scenario) -> dict[str, Any]:
+    """Somebody else has an object with the pipeline's label; it is left alone."""
+    labels = {"ragops.dev/pipeline": "handbook", "ragops.dev/kind": "gateway"}
+    meta = {"name": STRANGER, "namespace": found.namespace, "labels": labels}
+    await found.client.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
+    body = await create(found)
+    if await found.client.get(SERVICE_ACCOUNTS, found.namespace, STRANGER) is None:
+        found.failures.append("somebody else's object was deleted")
+    return body
+
+
+async def delete_external(found: Scenario) -> dict[str, Any]:
+    """A pipeline on an external store is deleted, with its data."""
+    store = {"milvus": {"external": {"address": "milvus.example:19530"}}}
+    await found.create({**MINIMAL, "vectorStore": store, "deletionPolicy": "Delete"})
+    body = await found.ready()
+    await found.client.delete(PIPELINES, found.namespace, body["metadata"]["name"], uid=body["metadata"]["uid"])
+    gone_body = await found.until("gone", gone)
+    if not any("/jobs" in write.path and "-drop-" in str(write.body.get("metadata", {}).get("name")) for write in found.proxy.sent()):
+        found.failures.append("the data in the store were left behind")
+    return gone_body
+
+
+_EVERY = (create, scale, autoscale, change_source, change_model, suspend, delete, revert, beside_a_stranger, delete_external)
+ALL = tuple(Workload(run.__name__, run) for run in _EVERY)
 BY_NAME = {workload.name: workload for workload in ALL}
 
 
