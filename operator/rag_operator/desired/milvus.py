@@ -95,9 +95,10 @@ def _environment() -> Mapping[str, str]:
         "LOCALSTORAGE_PATH": f"{DATA}/data/",
         "MQ_TYPE": "rocksmq",
         "ROCKSMQ_PATH": f"{DATA}/rdb_data",
-        # Its parts find each other through leases in etcd under the address of the pod. A new pod has another one and waits for the old
-        # leases to end: 40 s and more with the defaults, 10 s with short leases and an address that stays.
-        "COMMON_SESSION_TTL": "3",
+        # Its parts find each other through leases in etcd under the address of the pod. A new pod has another address and waits for the old
+        # leases to end: 40 s and more with the defaults. With an address that stays and leases of 10 s it is back in half of that. Much
+        # shorter ones are a trap: a server that cannot renew them, because its machine is busy for some seconds, ends itself.
+        "COMMON_SESSION_TTL": "10",
         "COMMON_GRACEFULSTOPTIMEOUT": "3",
         **{f"{role}_IP": "127.0.0.1" for role in _ROLES},
         "HOME": "/tmp",

@@ -34,7 +34,7 @@ def test_a_standalone_server_keeps_everything_on_its_volume_and_restarts_quickly
     environment = environment_of(manifest)
     for name in ("ETCD_DATA_DIR", "LOCALSTORAGE_PATH", "ROCKSMQ_PATH"):
         assert environment[name].startswith("/var/lib/milvus/"), name
-    assert environment["COMMON_SESSION_TTL"] == "3"
+    assert 5 <= int(environment["COMMON_SESSION_TTL"]) <= 15, "longer ones delay a restart, shorter ones end a busy server"
     assert environment["PROXY_IP"] == "127.0.0.1"
     assert container_of(manifest)["args"] == ["milvus", "run", "standalone"]
     assert "command" not in container_of(manifest)

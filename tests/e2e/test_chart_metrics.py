@@ -1,0 +1,80 @@
+"""The adapter rules that the chart gives away, in the cluster's own adapter: what autoscalers of embedders and generators read."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote
+
+import yaml
+
+from cluster.addons import ADAPTER_RULES
+from cluster.commands import ClusterError
+from cluster.processes import wait_until
+from doubles.manifests import revision_of, spec_of, wanted_of
+from e2e.cluster_manifests import deployment
+from e2e.namespaces import Namespace
+from rag_operator import names
+from rag_operator.desired.children import children
+from rag_operator.desired.context import Manifest, Owner, Surroundings
+
+SCRAPED = {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}
+SET = "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/', data=b'{}')"
+AUTOSCALED = {"autoscaling": {"minReplicas": 1, "maxReplicas": 3, "targetQueueLength": 50}}
+RUNNING_AND_WAITING = 'vllm:num_requests_waiting{model_name="m"} 3\nvllm:num_requests_running{model_name="m"}'
+LANES = 'queue_length{queue="embedding",lane="bulk"} 900\nqueue_length{queue="embedding",lane="query"}'
+
+
+def autoscalers(namespace: Namespace) -> dict[str, Manifest]:
+    """What the operator writes, by the kind it is for."""
+    generator = {"vllm": {"model": {"name": "m", "revision": "1", "source": {"image": {"reference": "a:1"}}}, **AUTOSCALED}}
+    revision = revision_of(spec_of(embedder={"local": AUTOSCALED}, generator=generator))
+    found = children(Owner("handbook", namespace.name, "u"), wanted_of(revision), Surroundings())
+    return {one["metadata"]["labels"][names.LABEL_KIND]: one for one in found if one["kind"] == "HorizontalPodAutoscaler"}
+
+
+def value(namespace: Namespace, autoscaler: Manifest) -> str | None:
+    """The metric as the autoscaler asks for it."""
+    labels = autoscaler["spec"]["metrics"][0]["external"]["metric"]["selector"]["matchLabels"]
+    selector = quote(",".join(f"{name}={wanted}" for name, wanted in labels.items()))
+    path = f"/apis/external.metrics.k8s.io/v1beta1/namespaces/{namespace.name}/queue_length?labelSelector={selector}"
+    try:
+        items = json.loads(namespace.kubectl("get", "--raw", path))["items"]
+    except ClusterError:
+        return None  # nobody has exported it so far
+    return str(items[0]["value"]) if items else None
+
+
+def serve(namespace: Namespace, kind: str, autoscaler: Manifest, exported: str, number: int) -> None:
+    labels = {**autoscaler["metadata"]["labels"]}
+    namespace.apply(deployment(kind, 1, labels, SCRAPED, {"METRIC": exported}))
+    namespace.kubectl("rollout", "status", f"deployment/{kind}", "--timeout=120s", timeout=150)
+    pod = namespace.kubectl("get", "pods", "-l", f"app={kind}", "-o", "jsonpath={.items[0].metadata.name}")
+    namespace.run_python(pod, SET.format(number))
+
+
+def test_the_cluster_s_adapter_uses_the_rules_that_the_chart_gives_away(namespace: Namespace) -> None:
+    used = json.loads(namespace.cluster.kubectl("-n", "monitoring", "get", "configmap", "prometheus-adapter", "-o", "json"))
+    assert yaml.safe_load(used["data"]["config.yaml"]) == yaml.safe_load(ADAPTER_RULES.read_text())
+
+
+def test_the_queue_of_vllm_is_what_waits_and_what_runs(namespace: Namespace) -> None:
+    wanted = autoscalers(namespace)["generator"]
+    serve(namespace, "generator", wanted, RUNNING_AND_WAITING, 4)
+    wait_until(lambda: value(namespace, wanted) == "7", 90, "three waiting and four running requests")
+
+
+def test_an_embedder_with_traffic_is_judged_by_its_queries_and_not_by_what_it_indexes(namespace: Namespace) -> None:
+    wanted = autoscalers(namespace)["embedder"]
+    serve(namespace, "embedder", wanted, LANES, 5)
+    wait_until(lambda: value(namespace, wanted) == "5", 90, "the query lane alone")
+
+
+def test_a_pod_cannot_speak_for_another_component(namespace: Namespace) -> None:
+    victim = autoscalers(namespace)["embedder"]
+    component = victim["metadata"]["name"]
+    forged = f'queue_length{{queue="embedding",lane="query",component="{component}",pipeline="handbook"}}'
+    own = {**victim, "metadata": {"name": "forger", "labels": {names.LABEL_PIPELINE: "handbook", names.LABEL_COMPONENT: "forger"}}}
+    serve(namespace, "forger", own, forged, 999)
+    theirs = {"metadata": {}, "spec": json.loads(json.dumps(victim["spec"]).replace(component, "forger"))}
+    wait_until(lambda: value(namespace, theirs) == "999", 90, "the forger's metric, under its own name")
+    assert value(namespace, victim) is None
