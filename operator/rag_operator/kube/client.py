@@ -55,8 +55,9 @@ class Client:
         write_timeout: float = 5.0,
         page_size: int = 500,
         connections: int = 32,
+        agent: str = names.FIELD_MANAGER,
     ) -> None:
-        self._access, self._fence = access, fence
+        self._access, self._fence, self._agent = access, fence, agent
         self._read = aiohttp.ClientTimeout(total=read_timeout)
         self._write = aiohttp.ClientTimeout(total=write_timeout)
         self._page_size, self._connections = page_size, connections
@@ -64,7 +65,8 @@ class Client:
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(ssl=self._access.ssl_context(), limit=self._connections)
-        self._session = aiohttp.ClientSession(connector=connector, request_class=_fenced(self._fence))
+        headers = {"User-Agent": self._agent}
+        self._session = aiohttp.ClientSession(connector=connector, request_class=_fenced(self._fence), headers=headers)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -134,7 +134,8 @@ class App:
         if not settings.leader_election:
             return None
         # Connections of its own: a renewal never waits behind other requests.
-        client = Client(reach, read_timeout=settings.retry_period, write_timeout=settings.retry_period, connections=2)
+        brief = settings.retry_period
+        client = Client(reach, read_timeout=brief, write_timeout=brief, connections=2, agent=_agent(settings))
         await stack.enter_async_context(client)
         timing = Timing(settings.lease_duration, settings.renew_deadline, settings.retry_period)
         return Lease(client, (settings.namespace, settings.lease_name), settings.identity, timing)
@@ -142,8 +143,16 @@ class App:
     @asynccontextmanager
     async def _client(self, reach: access.Access, fence: Fence) -> AsyncIterator[Client]:
         settings = self._settings
-        limits = {"read_timeout": settings.read_timeout, "write_timeout": settings.write_timeout}
-        async with Client(reach, fence=fence, page_size=settings.page_size, connections=settings.connections, **limits) as client:
+        client = Client(
+            reach,
+            fence=fence,
+            read_timeout=settings.read_timeout,
+            write_timeout=settings.write_timeout,
+            page_size=settings.page_size,
+            connections=settings.connections,
+            agent=_agent(settings),
+        )
+        async with client:
             yield client
 
     def _wrong(self) -> str | None:
@@ -183,6 +192,11 @@ def _templates(settings: Settings) -> dict[str, str]:
         names.KIND_MILVUS: settings.image_milvus,
         names.KIND_GENERATOR: settings.image_vllm,
     }
+
+
+def _agent(settings: Settings) -> str:
+    """Who asks, for the API server's audit log."""
+    return f"rag-operator/{VERSION} ({settings.identity})"
 
 
 def _causes(error: BaseException) -> str:

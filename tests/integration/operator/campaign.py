@@ -57,7 +57,7 @@ async def run(
     workload: Workload,
     disturb: Callable[[Write], Do] | None = None,
     *,
-    patience: float = 40.0,
+    patience: float = 90.0,
     **settings: object,
 ) -> Result:
     """Run a workload to its end and look at what is left."""

@@ -52,7 +52,7 @@ class Scenario:
     settings: dict[str, object] = field(default_factory=dict)
     starts: int = 0
     failures: list[str] = field(default_factory=list)  # what was not so at the end, and anything else that a workload found wrong
-    patience: float = 40.0  # seconds
+    patience: float = 90.0  # seconds
     _restarting: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def start(self, **settings: object) -> Replica:
