@@ -13,7 +13,7 @@ _numbers = itertools.count()
 def manifest(
     milvus: str, embedder: str, *, name: str = "", namespace: str = "search", pipeline: str = "handbook", **spec: Any
 ) -> dict[str, Any]:
-    """A RAGIndex over the directory source `docs`, built by a `double` of eight dimensions; keyword arguments replace members of the spec."""
+    """A RAGIndex over the directory source `docs`, made by an embedder of eight dimensions; keyword arguments replace members."""
     chosen = name or f"handbook-index-{next(_numbers)}"
     content = {
         "model": "double",

@@ -32,11 +32,16 @@ def real_client(milvus_address: str) -> Iterator[MilvusClient]:
 
 
 @pytest.fixture(scope="session")
-def lite_client() -> Iterator[MilvusClient]:
+def lite_address() -> Iterator[str]:
     with MilvusLite() as server:
-        client = connect(Target(server.address))
-        yield client
-        client.close()
+        yield server.address
+
+
+@pytest.fixture(scope="session")
+def lite_client(lite_address: str) -> Iterator[MilvusClient]:
+    client = connect(Target(lite_address))
+    yield client
+    client.close()
 
 
 @pytest_asyncio.fixture

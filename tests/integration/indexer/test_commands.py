@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,29 +15,14 @@ from pymilvus import MilvusClient
 
 from doubles.embedder import EmbedderDouble
 from doubles.indexing import Corpus, differences, text_of
-from doubles.milvus_lite import MilvusLite
 from doubles.ragindex import manifest, with_layout
 from rag_indexer import cli
 from rag_indexer.settings import Settings
 from rag_indexer.work.sweeping import digest
-from rag_runtime.milvus.connection import Target, connect
 from rag_runtime.milvus.rows import LedgerRow
 from rag_runtime.milvus.store import MilvusIndex
 
 DOCUMENTS = {f"{number:02d}.txt": text_of(f"document {number}", 1 + number % 3) for number in range(15)} | {"empty.txt": ""}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[MilvusLite]:
-    with MilvusLite() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(server: MilvusLite) -> Iterator[MilvusClient]:
-    connected = connect(Target(server.address))
-    yield connected
-    connected.close()
 
 
 @dataclass
@@ -78,8 +62,8 @@ def alone(tmp_path: Path, capsys: pytest.CaptureFixture[str], corpus: Corpus) ->
 
 
 @pytest.fixture
-def index(server: MilvusLite, double: EmbedderDouble) -> dict[str, Any]:
-    return manifest(server.address, double.url)
+def index(lite_address: str, double: EmbedderDouble) -> dict[str, Any]:
+    return manifest(lite_address, double.url)
 
 
 def in_milvus(client: MilvusClient, index: dict[str, Any]) -> MilvusIndex:
@@ -87,11 +71,11 @@ def in_milvus(client: MilvusClient, index: dict[str, Any]) -> MilvusIndex:
 
 
 async def test_a_build_fills_the_index_and_says_so(
-    alone: Alone, index: dict[str, Any], client: MilvusClient, double: EmbedderDouble
+    alone: Alone, index: dict[str, Any], lite_client: MilvusClient, double: EmbedderDouble
 ) -> None:
     code, summary = await alone.run("build", index)
     assert (code, summary["complete"], summary["documents"]) == (0, True, len(DOCUMENTS))
-    assert differences(in_milvus(client, index), DOCUMENTS) == []
+    assert differences(in_milvus(lite_client, index), DOCUMENTS) == []
     status = alone.status(index)
     assert status["completed"] == status["acknowledged"] == {"mode": "Build", "attempt": 0}
     assert status["build"]["documents"] == status["build"]["total"] == len(DOCUMENTS)
@@ -108,17 +92,17 @@ async def test_a_build_that_is_run_again_embeds_nothing_but_probes(alone: Alone,
     assert len(double.texts) == 16
 
 
-async def test_a_build_is_complete_when_its_last_share_is(alone: Alone, index: dict[str, Any], client: MilvusClient) -> None:
+async def test_a_build_is_complete_when_its_last_share_is(alone: Alone, index: dict[str, Any], lite_client: MilvusClient) -> None:
     codes = [await alone.run("build", index, parallelism=3, share=share) for share in (0, 2, 1)]
     assert [summary["complete"] for _, summary in codes] == [False, False, True]
     assert sum(summary["documents"] for _, summary in codes) == len(DOCUMENTS)
-    assert differences(in_milvus(client, index), DOCUMENTS) == []
+    assert differences(in_milvus(lite_client, index), DOCUMENTS) == []
     assert alone.status(index)["build"]["documents"] == len(DOCUMENTS)
 
 
-async def test_chunks_without_a_document_are_swept_by_a_build(alone: Alone, index: dict[str, Any], client: MilvusClient) -> None:
+async def test_chunks_without_a_document_are_swept_by_a_build(alone: Alone, index: dict[str, Any], lite_client: MilvusClient) -> None:
     await alone.run("build", index)
-    store = in_milvus(client, index)
+    store = in_milvus(lite_client, index)
     store.delete_ledger(["docs/03.txt"])  # a ledger row that the store lost
     (alone.directory / "sources" / "docs" / "03.txt").unlink()
     _, summary = await alone.run("build", index)
@@ -156,17 +140,17 @@ async def test_an_index_that_is_not_there_is_said_to_be_missing(alone: Alone) ->
 
 
 async def test_a_copy_to_another_layout_embeds_nothing(
-    alone: Alone, index: dict[str, Any], client: MilvusClient, double: EmbedderDouble, server: MilvusLite
+    alone: Alone, index: dict[str, Any], lite_client: MilvusClient, double: EmbedderDouble, lite_address: str
 ) -> None:
     await alone.run("build", index)
     double.texts.clear()
     origin = {"index": index["metadata"]["name"], "collection": index["spec"]["collection"], "dimensions": 8}
     layout = {"shards": 1, "index": {"ivfFlat": {"nlist": 4}, "metric": "L2"}}
-    copied = with_layout(manifest(server.address, double.url, work={"mode": "Copy", "from": origin}), layout)
+    copied = with_layout(manifest(lite_address, double.url, work={"mode": "Copy", "from": origin}), layout)
     code, summary = await alone.run("copy", copied)
     assert (code, summary["documents"], summary["embedded"], double.texts) == (0, len(DOCUMENTS), 0, [])
-    assert differences(in_milvus(client, copied), DOCUMENTS) == []
-    assert digest(in_milvus(client, copied)) == digest(in_milvus(client, index))
+    assert differences(in_milvus(lite_client, copied), DOCUMENTS) == []
+    assert digest(in_milvus(lite_client, copied)) == digest(in_milvus(lite_client, index))
     status = alone.status(copied)
     assert status["observed"]["indexType"] == "IVF_FLAT"
     assert status["observed"]["modelFingerprint"] == double.fingerprint
@@ -174,16 +158,16 @@ async def test_a_copy_to_another_layout_embeds_nothing(
 
 
 async def test_a_copy_to_fewer_dimensions_cuts_and_normalises(
-    alone: Alone, index: dict[str, Any], client: MilvusClient, double: EmbedderDouble, server: MilvusLite
+    alone: Alone, index: dict[str, Any], lite_client: MilvusClient, double: EmbedderDouble, lite_address: str
 ) -> None:
     await alone.run("build", index)
     origin = {"index": "x", "collection": index["spec"]["collection"], "dimensions": 8}
     layout = {"shards": 1, "index": {"flat": {}, "metric": "COSINE"}}
-    short = with_layout(manifest(server.address, double.url, work={"mode": "Copy", "from": origin}), layout, 4)
+    short = with_layout(manifest(lite_address, double.url, work={"mode": "Copy", "from": origin}), layout, 4)
     code, _ = await alone.run("truncate", short)
     assert code == 0
-    whole = {chunk.key: chunk.vector for page in in_milvus(client, index).scan_chunks(vectors=True) for chunk in page}
-    cut = {chunk.key: chunk.vector for page in in_milvus(client, short).scan_chunks(vectors=True) for chunk in page}
+    whole = {chunk.key: chunk.vector for page in in_milvus(lite_client, index).scan_chunks(vectors=True) for chunk in page}
+    cut = {chunk.key: chunk.vector for page in in_milvus(lite_client, short).scan_chunks(vectors=True) for chunk in page}
     assert whole.keys() == cut.keys()
     for key, vector in cut.items():
         assert vector is not None
@@ -193,26 +177,26 @@ async def test_a_copy_to_fewer_dimensions_cuts_and_normalises(
 
 
 async def test_a_copy_leaves_documents_that_are_being_written_to_the_syncer(
-    alone: Alone, index: dict[str, Any], client: MilvusClient, double: EmbedderDouble, server: MilvusLite
+    alone: Alone, index: dict[str, Any], lite_client: MilvusClient, double: EmbedderDouble, lite_address: str
 ) -> None:
     await alone.run("build", index)
-    store = in_milvus(client, index)
+    store = in_milvus(lite_client, index)
     store.put_ledger([LedgerRow("docs/02.txt", "v", "writing")])
     store.delete_chunks([store.chunks_of(["docs/05.txt"])[0].key])
     origin = {"index": "x", "collection": index["spec"]["collection"], "dimensions": 8}
-    copied = manifest(server.address, double.url, work={"mode": "Copy", "from": origin})
+    copied = manifest(lite_address, double.url, work={"mode": "Copy", "from": origin})
     code, summary = await alone.run("copy", copied)
     assert (code, summary["documents"]) == (0, len(DOCUMENTS) - 2)
-    assert in_milvus(client, copied).chunks_of(["docs/02.txt", "docs/05.txt"]) == []
+    assert in_milvus(lite_client, copied).chunks_of(["docs/02.txt", "docs/05.txt"]) == []
 
 
-async def test_vectors_are_not_copied_to_more_dimensions(alone: Alone, server: MilvusLite, double: EmbedderDouble) -> None:
+async def test_vectors_are_not_copied_to_more_dimensions(alone: Alone, lite_address: str, double: EmbedderDouble) -> None:
     origin = {"index": "x", "collection": "x", "dimensions": 4}
-    code, summary = await alone.run("copy", manifest(server.address, double.url, work={"mode": "Copy", "from": origin}))
+    code, summary = await alone.run("copy", manifest(lite_address, double.url, work={"mode": "Copy", "from": origin}))
     assert (code, summary["error"]) == (2, "vectors of 4 dimensions cannot be cut to 8")
 
 
-async def test_drop_removes_its_own_index_only(alone: Alone, index: dict[str, Any], client: MilvusClient) -> None:
+async def test_drop_removes_its_own_index_only(alone: Alone, index: dict[str, Any], lite_client: MilvusClient) -> None:
     await alone.run("build", index)
     code, summary = await alone.run("drop", index)
     assert (code, summary["exitCode"]) == (3, 3)
@@ -222,19 +206,19 @@ async def test_drop_removes_its_own_index_only(alone: Alone, index: dict[str, An
     code, summary = await alone.run("drop", dropping, cluster_uid="another cluster")
     assert code == 3
     assert "belongs to somebody else" in summary["error"]
-    assert in_milvus(client, index).exists()
+    assert in_milvus(lite_client, index).exists()
     code, summary = await alone.run("drop", dropping)
     assert (code, summary["dropped"]) == (0, True)
-    assert not in_milvus(client, index).exists()
+    assert not in_milvus(lite_client, index).exists()
     assert alone.status(index)["completed"] == {"mode": "Drop", "attempt": 1}
     assert (await alone.run("drop", dropping))[1]["dropped"] is False
 
 
-async def test_check_finds_what_is_wrong(alone: Alone, index: dict[str, Any], client: MilvusClient) -> None:
+async def test_check_finds_what_is_wrong(alone: Alone, index: dict[str, Any], lite_client: MilvusClient) -> None:
     await alone.run("build", index)
     code, summary = await alone.run("check", index)
     assert (code, summary["sound"], summary["observed"]["probes"]) == (0, True, "Equal")
-    store = in_milvus(client, index)
+    store = in_milvus(lite_client, index)
     store.delete_chunks([store.chunks_of(["docs/01.txt"])[0].key])
     store.delete_ledger(["docs/02.txt"])
     _, summary = await alone.run("check", index)

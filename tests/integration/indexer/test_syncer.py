@@ -1,0 +1,217 @@
+"""The syncer against a real API server: what it follows, what it reports, and that it lets go when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest_asyncio
+from pymilvus import MilvusClient
+
+from cluster.api_only import ApiServer
+from cluster.commands import CommandError
+from doubles.embedder import EmbedderDouble
+from doubles.indexing import Corpus, differences, text_of
+from doubles.ragindex import manifest
+from rag_indexer.settings import Settings
+from rag_indexer.work.build import BuildRun
+from rag_indexer.work.context import Context, opened, the_index
+from rag_indexer.work.following import Syncer
+from rag_indexer.work.sync import _follow
+from rag_runtime.milvus.store import MilvusIndex
+
+DOCUMENTS = {f"{number:02d}.txt": text_of(f"document {number}", 1 + number % 3) for number in range(12)}
+CRD = Path(__file__).parents[3] / "crds" / "ragops.dev_ragindexes.yaml"
+PATIENCE = 90.0
+
+
+@dataclass
+class World:
+    """An API server, a Milvus, an embedder, a directory, and a namespace for one test."""
+
+    api: ApiServer
+    milvus: str
+    client: MilvusClient
+    double: EmbedderDouble
+    corpus: Corpus
+    directory: Path
+    namespace: str
+
+    def make(self, **spec: Any) -> dict[str, Any]:
+        """Create a RAGIndex."""
+        index = manifest(self.milvus, self.double.url, namespace=self.namespace, **spec)
+        self.api.kubectl("create", "-f", "-", stdin=json.dumps(index))
+        return index
+
+    def patch(self, index: dict[str, Any], **spec: Any) -> None:
+        """Change members of a spec."""
+        self.api.kubectl("patch", "ragindex", self._name(index), "-n", self.namespace, "--type=merge", "-p", json.dumps({"spec": spec}))
+
+    def status(self, index: dict[str, Any]) -> dict[str, Any]:
+        """The status as stored."""
+        found: dict[str, Any] = json.loads(self.api.kubectl("get", "ragindex", self._name(index), "-n", self.namespace, "-o", "json"))
+        return found.get("status") or {}
+
+    async def until(self, index: dict[str, Any], holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Wait for a status."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while not holds(status := await asyncio.to_thread(self.status, index)):
+            assert asyncio.get_running_loop().time() < deadline, f"the status stayed {status}"
+            await asyncio.sleep(0.3)  # between two looks
+        return status
+
+    def store(self, index: dict[str, Any]) -> MilvusIndex:
+        """Its collections."""
+        return MilvusIndex(self.client, index["spec"]["collection"])
+
+    def settings(self, **more: Any) -> Settings:
+        """As the operator would set them."""
+        kubeconfig = self.api.kubeconfig
+        work = self.directory / "work"
+        work.mkdir(exist_ok=True)
+        known = {"namespace": self.namespace, "pipeline": "handbook", "kubeconfig": kubeconfig, "sources": self.directory / "sources"}
+        return Settings(**{**known, "credentials": self.directory, "work": work, **more})
+
+    async def build(self, index: dict[str, Any]) -> None:
+        """Run its build Job's program."""
+        async with opened(self.settings(index=self._name(index))) as context:
+            await BuildRun(context, await the_index(context)).run()
+
+    @contextlib.asynccontextmanager
+    async def syncing(self) -> AsyncIterator[Context]:
+        """A syncer at work."""
+        async with opened(self.settings()) as context:
+            syncer = Syncer(context)
+            tasks = [asyncio.create_task(_follow(context, syncer)), asyncio.create_task(syncer.run())]
+            try:
+                yield context
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await syncer.close()
+
+    def _name(self, index: dict[str, Any]) -> str:
+        name: str = index["metadata"]["name"]
+        return name
+
+
+async def served(api_server: ApiServer) -> None:
+    """Returns when the API server knows the kind; `kubectl wait` fails while there is no condition at all."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE
+    while True:
+        try:
+            api_server.kubectl("get", "ragindexes", "-A")
+            return
+        except CommandError:
+            assert asyncio.get_running_loop().time() < deadline
+            await asyncio.sleep(0.3)  # between two looks
+
+
+@pytest_asyncio.fixture
+async def world(api_server: ApiServer, lite_address: str, lite_client: MilvusClient, double: EmbedderDouble, corpus: Corpus) -> World:
+    directory = corpus.root.parents[1]
+    namespace = f"sync-{directory.name[-20:].strip('_').replace('_', '-')}"
+    api_server.kubectl("apply", "-f", str(CRD))
+    await served(api_server)
+    api_server.kubectl("create", "namespace", namespace)
+    corpus.become(DOCUMENTS)
+    return World(api_server, lite_address, lite_client, double, corpus, directory, namespace)
+
+
+async def test_a_pipeline_from_build_to_stop(world: World) -> None:
+    """One story: build, sync, a change, a second index, held deletions, an approval, stop."""
+    index = world.make()
+    await world.build(index)
+    status = world.status(index)
+    assert status["completed"] == {"mode": "Build", "attempt": 0}
+    assert status["build"]["documents"] == len(DOCUMENTS)
+
+    world.patch(index, work={"mode": "Sync"})
+    async with world.syncing():
+        status = await world.until(index, lambda seen: bool(seen.get("sync", {}).get("listing")))
+        assert status["acknowledged"] == {"mode": "Sync", "attempt": 0}
+        assert status["completed"]["mode"] == "Build", "what a Job reported stays"
+        assert status["sync"]["documents"] == len(DOCUMENTS)
+        assert status["observed"]["probes"] == "Equal"
+
+        second = world.make(collection=index["spec"]["collection"] + "_second", work={"mode": "Build"})
+        await world.build(second)
+        world.patch(second, work={"mode": "Sync"})
+        world.double.texts.clear()
+        changed = {**DOCUMENTS, "00.txt": text_of("document 0", 2, edition=2), "new.txt": "An entirely new document."}
+        world.corpus.become(changed)
+        both = await world.until(second, lambda seen: seen.get("sync", {}).get("documents") == len(changed))
+        first = await world.until(index, lambda seen: seen.get("sync", {}).get("documents") == len(changed))
+        assert both["sync"]["listing"]["id"].startswith("docs-")
+        assert first["sync"]["sources"][0]["name"] == "docs"
+        for each in (index, second):
+            assert differences(world.store(each), changed) == []
+
+        world.corpus.become({"00.txt": changed["00.txt"]})
+        status = await world.until(index, lambda seen: "deletionHeld" in seen.get("sync", {}))
+        assert (status["sync"]["deletionHeld"]["documents"], status["sync"]["deletionHeld"]["of"]) == (12, 13)
+        assert "nothing is deleted until it is approved" in status["sync"]["sources"][0]["error"]
+        assert "oldestPending" in status["sync"]
+        world.patch(index, approvedDeletions="handbook/1")
+        await world.until(index, lambda seen: seen["sync"]["documents"] == 1 and "deletionHeld" not in seen["sync"])
+        assert differences(world.store(index), {"00.txt": changed["00.txt"]}) == []
+        assert differences(world.store(second), changed) == [], "the approval was for one index"
+
+        world.patch(index, work={"mode": "Stop"})
+        await world.until(index, lambda seen: seen["acknowledged"]["mode"] == "Stop")
+        world.corpus.become({"00.txt": "Written after the stop."})
+        held = world.status(second)["sync"]["deletionHeld"]["listing"]
+        await world.until(second, lambda seen: seen["sync"]["deletionHeld"]["listing"] != held)
+        await world.until(second, lambda seen: seen["sync"]["embedded"] > status["sync"]["embedded"])
+        assert differences(world.store(index), {"00.txt": changed["00.txt"]}) == [], "a stopped index is not written any more"
+
+
+async def test_both_indexes_of_a_model_are_served_by_one_embedding(world: World) -> None:
+    indexes = [world.make(), world.make()]
+    for index in indexes:
+        await world.build(index)
+        world.patch(index, work={"mode": "Sync"})
+    world.corpus.become({**DOCUMENTS, "new.txt": "Just one short new document."})
+    world.double.texts.clear()
+    async with world.syncing():
+        seen = [await world.until(index, lambda seen: seen.get("sync", {}).get("documents") == len(DOCUMENTS) + 1) for index in indexes]
+    assert world.double.texts.count("Just one short new document.") == 1
+    assert seen[0]["sync"]["listing"]["id"] == seen[1]["sync"]["listing"]["id"], "the source was listed once for both"
+
+
+async def test_an_embedder_that_was_replaced_writes_nothing_and_is_reported(world: World) -> None:
+    index = world.make()
+    await world.build(index)
+    async with EmbedderDouble(8, fingerprint="other weights") as other:
+        world.patch(index, work={"mode": "Sync"}, embedder={"url": other.url})
+        world.corpus.become({**DOCUMENTS, "new.txt": "A new document."})
+        async with world.syncing():
+            status = await world.until(index, lambda seen: seen.get("observed", {}).get("probes") == "Different")
+            status = await world.until(index, lambda seen: "error" in str(seen.get("sync", {}).get("sources")))
+    assert "probe vectors differ" in status["sync"]["sources"][0]["error"]
+    assert differences(world.store(index), DOCUMENTS) == []
+
+
+async def test_a_source_that_cannot_be_listed_is_named_and_the_index_stays(world: World) -> None:
+    index = world.make(
+        sources=[
+            {"name": "docs", "pvc": {"claimName": "docs"}, "syncInterval": "10s"},
+            {"name": "faq", "configMap": {"name": "faq"}, "syncInterval": "10s"},
+        ],
+        work={"mode": "Sync"},
+    )
+    async with opened(world.settings(index=index["metadata"]["name"])) as context:
+        await context.create(await the_index(context), await context.store((await the_index(context)).spec))
+    async with world.syncing():
+        status = await world.until(index, lambda seen: "error" in str(seen.get("sync", {})))
+        assert "ConfigMap faq does not exist" in str(status["sync"]["sources"])
+        assert "listing" not in status["sync"], "an index is as fresh as its stalest source"
+        world.api.kubectl("create", "configmap", "faq", "-n", world.namespace, "--from-literal=a.md=# An answer")
+        status = await world.until(index, lambda seen: "listing" in seen.get("sync", {}))
+        assert status["sync"]["documents"] == len(DOCUMENTS) + 1
