@@ -51,6 +51,7 @@ class Run:
         self.writes: Counter[str] = Counter()
         self.passes = 0
         self.late: list[tuple[Pass, Write]] = []
+        self.watched: list[Callable[[Pass], None]] = []  # told of every pass before it writes
         if seed is not None:
             unleash(self.world)
 
@@ -89,6 +90,8 @@ class Run:
     def _pass(self) -> None:
         self.passes += 1
         passed = begin(self.world, self.planner)
+        for look in self.watched:
+            look(passed)
         if passed.plan.requeue_after is not None:
             self.due = min(self.due, self.world.now + max(passed.plan.requeue_after, 0.05))
         try:

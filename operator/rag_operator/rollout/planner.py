@@ -91,17 +91,26 @@ def _changed_wish(situation: Situation, record: Record) -> Move | None:
     if why := triggers.record_lost(situation, record):
         return endings.restore(situation, record, triggers.restorable(situation), why)
     if (move := verbs.due(situation, record)) is not None:
-        return move
+        return _begun(situation, move)
     if why := triggers.reverted(situation, record):
         return endings.revert(situation, record, why)
     if why := triggers.superseded(situation, record):
-        return endings.supersede(situation, record, why)
+        return _begun(situation, endings.supersede(situation, record, why))
     if why := triggers.changed(situation, record):
         return endings.start(situation, record, why)
     if triggers.window_over(situation, record):
         return endings.close_window(situation, record)
     gone = triggers.departed(situation, record)
     return endings.let_go(situation, record, gone.revision) if gone else None
+
+
+def _begun(situation: Situation, move: Move) -> Move:
+    # Without a pause between the two in which status would say that all is well.
+    why = triggers.changed(situation, move.record)
+    if not why:
+        return move
+    started = endings.start(situation, move.record, why)
+    return Move(started.record, (*move.notes, *started.notes))
 
 
 def _candidate(situation: Situation, record: Record) -> Move | Hold | None:
