@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from rag_operator.api.base import Items, Record
 from rag_operator.api.rules import Keyed, Rule
@@ -31,6 +31,9 @@ class CopyFrom(Record):
 
 class Work(Record):
     """What indexers should do now."""
+
+    # One value: two indexers that say it in turn must not leave a mixture of both behind.
+    model_config = ConfigDict(json_schema_extra={"x-kubernetes-map-type": "atomic"})
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
