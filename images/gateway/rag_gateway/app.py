@@ -36,6 +36,9 @@ from .upstreams import Pool
 
 logger = logging.getLogger(__name__)
 
+# What is told at a deadline is told by the step that missed it; this is for what nobody else bounds.
+SLACK_SECONDS = 1.0
+
 Endpoint = Callable[["Gateway", Exchange, "Call"], Awaitable[str]]
 
 
@@ -91,6 +94,9 @@ class Port:
                 await self._refuse(exchange, GatewayError("an unexpected error; the request id helps to find it"))
 
     async def _refuse(self, exchange: Exchange, error: GatewayError) -> None:
+        if error.status >= 500:
+            cause = f"{type(error.__cause__).__name__}: {error.__cause__}"[:300] if error.__cause__ else None
+            logger.warning("a request failed", extra={"code": error.error_code, "reason": error.message, "cause": cause})
         if exchange.started:
             raise error  # too late for a status: the server cuts the connection, which no client takes for an end
         if headers.REVISION not in exchange.headers:
@@ -151,7 +157,7 @@ class Port:
     async def _counted(self, exchange: Exchange, name: str, endpoint: Endpoint, call: Call) -> None:
         """Run the endpoint and count how it ended. A client's own mistake or its hanging up is not the revision's doing."""
         try:
-            outcome = await endpoint(self._gateway, exchange, call)
+            outcome = await self._bounded(exchange, endpoint, call)
         except ClientGoneError:
             raise
         except Exception as error:
@@ -159,6 +165,14 @@ class Port:
                 self._finished(call, name, ERROR)
             raise
         self._finished(call, name, outcome)
+
+    async def _bounded(self, exchange: Exchange, endpoint: Endpoint, call: Call) -> str:
+        """Every step has its own deadline but one: a caller that does not read its answer. It must not keep its epoch in use for ever."""
+        try:
+            async with asyncio.timeout(call.asked.deadline.remaining("answering") + SLACK_SECONDS):
+                return await endpoint(self._gateway, exchange, call)
+        except TimeoutError as error:
+            raise DeadlineExceededError("the time ran out while answering") from error
 
     def _finished(self, call: Call, name: str, outcome: str) -> None:
         self._gateway.metrics.finished(call.asked.route.revision, name, outcome, preview=self._preview)

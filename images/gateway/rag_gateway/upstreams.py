@@ -59,7 +59,10 @@ class Pool:
     def of(self, route: Route) -> Upstreams:
         """The clients of `route`; nothing is connected before it is used."""
         known = self._ready.get(route.revision)
-        if known is not None and (known[0] is route or known[0] == route):
+        if known is not None and known[0] is route:
+            return known[1]
+        if known is not None and known[0] == route:  # a new table with the same route: compared once
+            self._ready[route.revision] = (route, known[1])
             return known[1]
         search, budget = self._search(route.index)
         made = Upstreams(

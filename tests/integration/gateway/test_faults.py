@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -13,7 +14,7 @@ import pytest
 
 from doubles.corpus import Indexed, answer_by, route, text_of
 from doubles.embedder import EmbedderDouble
-from doubles.gateway import GatewayProcess, ask
+from doubles.gateway import SHORT_PATIENCE, GatewayProcess, ask
 from doubles.generator import GeneratorDouble
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -227,3 +228,23 @@ async def test_a_caller_that_hangs_up_takes_the_vector_from_nobody(
     status, _, _ = await second
     assert status == 200
     assert small.texts == ["query: the same question"]
+
+
+async def test_a_caller_that_does_not_read_its_answer_does_not_keep_its_epoch_for_ever(
+    indexes: Indexes, small: EmbedderDouble, large: EmbedderDouble, generator: GeneratorDouble, tmp_path: Path
+) -> None:
+    generator.pieces = ("x" * 2**18,) * 256  # more than every buffer on the way holds
+    async with GatewayProcess(tmp_path, **{**SHORT_PATIENCE, "RAG_REQUEST_TIMEOUT": "8s"}) as gateway:
+        await answer_by(gateway, route("one", indexes[0], small, generator))
+        port = int(gateway.public.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**12)
+        body = json.dumps({**QUESTION, "stream": True}).encode()
+        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        await reader.readuntil(b"\r\n\r\n")
+        await answer_by(gateway, route("two", indexes[1], large))
+        assert await gateway.metric("rag_gateway_epoch_oldest_in_use") == 1
+
+        async with asyncio.timeout(3 * BOUND):
+            while await gateway.metric("rag_gateway_epoch_oldest_in_use") == 1:  # noqa: ASYNC110  it is another process
+                await asyncio.sleep(0.05)
+        writer.close()
