@@ -13,9 +13,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from cluster import addons, image_build, leftovers, network, packages, processes, static_images
+from cluster import addons, image_build, leftovers, packages, processes, static_images
 from cluster.commands import ClusterError, last_lines, run
 from cluster.control_plane import SERVICE_RANGE, Address, ControlPlane
+from cluster.network import DEFAULT, Network
 from cluster.node import NODE_NAME, Node
 from cluster.paths import PACKAGE, cache_dir, exclusive, state_dir
 from cluster.processes import Component
@@ -32,12 +33,16 @@ CORE_BINARIES = (
 
 
 class Cluster:
-    """One cluster in `state_dir()`; there is one at a time, because its addresses and its namespace are fixed."""
+    """One cluster. Another `name` is another cluster beside it, with a namespace, addresses and directories of its own."""
 
-    def __init__(self) -> None:
-        self.state, self.data = state_dir(), cache_dir() / "cluster-data"
-        self.kubeconfig = current_kubeconfig() or self.state / "admin.kubeconfig"
+    def __init__(self, name: str = DEFAULT) -> None:
+        self.network = Network(name)
+        suffix = "" if name == DEFAULT else f"-{name}"
+        self.state, self.data = state_dir(name), cache_dir() / f"cluster-data{suffix}"
+        self.store = cache_dir() / f"containerd{suffix}"
+        self.kubeconfig = (current_kubeconfig() if name == DEFAULT else None) or self.state / "admin.kubeconfig"
         self.volumes = self.data / "volumes"
+        self._lock = cache_dir() / f".{name}-cluster.lock"
 
     @property
     def audit_log(self) -> Path:
@@ -47,11 +52,11 @@ class Cluster:
     def up(self) -> None:
         """Bring everything to Ready; what already is, stays as it is."""
         _require_root()
-        with exclusive(cache_dir() / ".cluster.lock"):
+        with exclusive(self._lock):
             self._prepare()
             fresh = not (self.state / "etcd").exists()
             with step("network namespace"):
-                network.ensure(SERVICE_RANGE)
+                self.network.ensure(SERVICE_RANGE)
             plane = self._plane()
             node = self._node(plane)
             self._start_in_parallel(
@@ -66,9 +71,9 @@ class Cluster:
     def down(self) -> None:
         """Leave nothing behind: no process, mount, link, namespace, rule or volume."""
         _require_root()
-        with exclusive(cache_dir() / ".cluster.lock"), step("cluster down"):
-            leftovers.stop_everything(self.state, self.data)
-            network.remove()
+        with exclusive(self._lock), step("cluster down"):
+            leftovers.stop_everything(self._traces())
+            self.network.remove()
             shutil.rmtree(self.state, ignore_errors=True)
             shutil.rmtree(self.data, ignore_errors=True)
 
@@ -76,8 +81,8 @@ class Cluster:
         """Component name -> what it does, in words."""
         found = {process.component: process.pid for process in processes.running(self.state)}
         states = {name: f"running, pid {found[name]}" if name in found else "not running" for name in COMPONENTS}
-        if network.exists():
-            states["network namespace"] = f"there; packets that tried to leave it: {network.leaked_packets()}"
+        if self.network.exists():
+            states["network namespace"] = f"there; packets that tried to leave it: {self.network.leaked_packets()}"
         if "kube-apiserver" in found:
             states |= self._pods()
         return states
@@ -89,7 +94,7 @@ class Cluster:
             image_build.build(image)
         node = self.node()
         if not node.containerd_answers():
-            say("built; the cluster does not run, the next `up` puts the images into it")
+            say("built; the cluster does not run: run this again when it does")
             return
         for image in chosen:
             image_build.import_into(node, image)
@@ -113,6 +118,10 @@ class Cluster:
         """The running node, for whoever imports images or looks into containers."""
         return self._node(self._plane())
 
+    def _traces(self) -> leftovers.Traces:
+        cgroup_root = "" if self.network.name == DEFAULT else self.network.name
+        return leftovers.Traces(self.state, self.data, self.store, f"{self.network.name}-cluster", cgroup_root)
+
     def _prepare(self) -> None:
         self.state.mkdir(parents=True, exist_ok=True, mode=0o755)
         self.volumes.mkdir(parents=True, exist_ok=True)
@@ -125,11 +134,11 @@ class Cluster:
                 done.result()
 
     def _plane(self) -> ControlPlane:
-        address = Address(host=network.NODE_ADDRESS, port=6443, bind="0.0.0.0")
+        address = Address(host=self.network.node_address, port=6443, bind="0.0.0.0")
         return ControlPlane(self.state, address, etcd_port=2379, etcd_peer_port=2380)
 
     def _node(self, plane: ControlPlane) -> Node:
-        return Node(plane, self.state, self.data, cache_dir() / "containerd", static_images.reference("pause"))
+        return Node(plane, self.network, self.state, self.data, self.store, static_images.reference("pause"))
 
     def _start_control_plane(self, plane: ControlPlane) -> None:
         kubelet_client = plane.authority.issue("kubelet-client", user="kubelet-client", groups=["system:masters"])
@@ -153,16 +162,15 @@ class Cluster:
             plane.api_server(audit="Metadata", more=flags),
             plane.controller_manager(signer),
         ):
-            self._ensure_running(_inside(component))
+            inside = self.network.inside(*component.command)
+            self._ensure_running(replace(component, command=inside))
 
     def _start_containerd(self, node: Node, *, fresh: bool) -> None:
         self._ensure_running(node.containerd())
         if fresh:
             leftovers.remove_containers(node)
         static_images.import_missing(node)
-        for image in image_build.discover():
-            if image_build.built(image):
-                image_build.import_into(node, image)
+        image_build.import_into(node, _s3())
 
     def _provisioner(self, plane: ControlPlane) -> Component:
         command = (sys.executable, "-m", "cluster.provisioner", str(plane.admin_kubeconfig()), str(self.volumes))
@@ -248,10 +256,6 @@ def _s3() -> image_build.Image:
 def _install_packages_and_s3() -> None:
     packages.install_missing()
     image_build.build(_s3())
-
-
-def _inside(component: Component) -> Component:
-    return replace(component, command=network.inside(*component.command))
 
 
 def _encoded(path: Path) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ _VERSION = re.compile(r'org\.opencontainers\.image\.version="?([^"\s]+)')
 _PYTHON_BASE = re.compile(r"^ARG BASE=(?:docker\.io/library/)?python:3\.13", re.MULTILINE)
 _COPY = re.compile(r"^(?:COPY|ADD)\s+(.+)$", re.MULTILINE)
 _BIND = re.compile(r"--mount=type=bind,(?:\S*,)?source=([^,\s]+)")
+_ROOM_FOR_LAYERS = 10 * 1024**3  # bytes; with less free, layers of intermediate images are not kept for later builds
 _IGNORED = frozenset({"__pycache__", ".pytest_cache", ".mypy_cache"})
 
 
@@ -137,7 +139,10 @@ def _in_store(reference: str) -> bool:
 
 
 def _forget_older(image: Image) -> None:
-    """Earlier contents of this image would fill the store; layers that are still used stay."""
+    """Earlier contents of this image would fill the store; layers that are still used stay, as long as there is room."""
+    if shutil.disk_usage(cache_dir()).free < _ROOM_FOR_LAYERS:
+        with suppress(CommandError):  # a build elsewhere stands on one of them
+            buildah("rmi", "--prune")
     listed = buildah("images", "--format", "{{.Name}}:{{.Tag}}", "--filter", f"reference={PREFIX}/{image.name}")
     for other in listed.split():
         if other.startswith(f"{PREFIX}/{image.name}:h-") and other != image.content_reference():
@@ -146,9 +151,16 @@ def _forget_older(image: Image) -> None:
 
 
 def _remove_older(node: Node, name: str, keep: str) -> None:
+    """Remove earlier contents, and the kubelet's records of images that nothing names any more."""
     for other in node.ctr("images", "ls", "-q").split():
         if other.startswith(f"{name}:h-") and other != keep:
             node.ctr("images", "rm", other)
+    rows = [line.split() for line in node.ctr("images", "ls").splitlines()[1:]]
+    named = {row[2] for row in rows if not row[0].startswith("sha256:")}
+    for row in rows:
+        if row[0].startswith("sha256:") and row[2] not in named:
+            with suppress(CommandError):  # the kubelet was first
+                node.ctr("images", "rm", row[0])
 
 
 def _image(dockerfile: Path) -> Image:

@@ -11,34 +11,45 @@ import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from cluster import processes
+from cluster import cgroups, processes
 from cluster.commands import ClusterError, CommandError, run
 from cluster.node import Node
-from cluster.paths import cache_dir
 from cluster.processes import wait_until
 
-_CGROUPS = Path("/sys/fs/cgroup")
 # Whoever starts others goes first: a kubelet restarts containers, a controller creates pods.
 _ORDER = ("kubelet", "containerd", "kube-controller-manager", "volume-provisioner")
 
 
-def stop_everything(state: Path, data: Path) -> None:
-    """Stop all processes of the cluster, then undo mounts and cgroups."""
+@dataclass(frozen=True)
+class Traces:
+    """Where a cluster leaves traces: its directories, the name of its pod network, the root of its cgroups."""
+
+    state: Path
+    data: Path
+    store: Path
+    network: str
+    cgroup_root: str
+
+
+def stop_everything(where: Traces) -> None:
+    """Stop all processes of the cluster, then undo mounts, cgroups and files outside its directories."""
+    state, data = where.state, where.data
     pods = _pod_ids(data)
     ours = sorted(processes.running(state), key=lambda process: process.component not in _ORDER)
     inside = [pid for process in ours for pid in _descendants(process.pid)]
     for process in ours:
         _kill(process.pid)
-    groups = _pod_cgroups(pods)
-    for pid in (*inside, *_members(groups)):
+    groups = cgroups.of_pods(pods)
+    for pid in (*inside, *cgroups.members(groups)):
         _kill(pid)
     everyone = [process.pid for process in ours] + inside
-    wait_until(lambda: not any(processes.alive(pid) for pid in everyone) and not _members(groups), 10, "processes to end")
-    _unmount((state, data, cache_dir() / "containerd"))
-    _remove_cgroups(groups)
-    _forget_containers(data)
+    wait_until(lambda: not any(processes.alive(pid) for pid in everyone) and not cgroups.members(groups), 10, "processes to end")
+    _unmount((state, data, where.store))
+    cgroups.remove(groups, where.cgroup_root)
+    _forget_containers(where)
 
 
 def _unmount(directories: tuple[Path, ...]) -> None:
@@ -82,32 +93,6 @@ def _pod_ids(data: Path) -> list[str]:
     return [pod.name for pod in pods.iterdir()] if pods.is_dir() else []
 
 
-def _pod_cgroups(pods: list[str]) -> list[Path]:
-    """The cgroups of these pods in every hierarchy, deepest first."""
-    names = {f"pod{pod}" for pod in pods}
-    tops = [Path(where) for where, below, _ in os.walk(_CGROUPS) if Path(where).name in names]
-    return [Path(where) for top in tops for where, _, _ in os.walk(top, topdown=False)]
-
-
-def _members(groups: list[Path]) -> list[int]:
-    found: list[int] = []
-    for group in groups:
-        with suppress(OSError):
-            found += [int(pid) for pid in (group / "cgroup.procs").read_text().split()]
-    return found
-
-
-def _remove_cgroups(groups: list[Path]) -> None:
-    for group in groups:
-        with suppress(OSError):
-            group.rmdir()
-    # The kubelet's own groups go when no other kubelet of this machine has pods in them: rmdir refuses otherwise.
-    for top in (*_CGROUPS.glob("kubepods"), *_CGROUPS.glob("*/kubepods")):
-        for group in (top / "besteffort", top / "burstable", top):
-            with suppress(OSError):
-                group.rmdir()
-
-
 def mounts_below(below: tuple[Path, ...]) -> Iterator[str]:
     """Mount points under these directories, in the order they were made."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
@@ -116,19 +101,20 @@ def mounts_below(below: tuple[Path, ...]) -> Iterator[str]:
             yield target
 
 
-def _forget_containers(data: Path) -> None:
-    """Files outside our own directories: paths that the kubelet and the CNI library have built in."""
+def _forget_containers(where: Traces) -> None:
+    """Files outside our own directories: paths that kubelet, containerd and the CNI library have built in."""
     for link in Path("/var/log/containers").glob("*.log"):
-        if link.is_symlink() and str(data) in str(link.readlink()):
+        if link.is_symlink() and link.readlink().is_relative_to(where.data):
             link.unlink()
     results = Path("/var/lib/cni/results")
-    for sandbox in [file.name.split("-")[2] for file in results.glob("rag-cluster-*")]:
+    for sandbox in [file.name.removeprefix(f"{where.network}-")[:64] for file in results.glob(f"{where.network}-*")]:
         for result in results.glob(f"*-{sandbox}-*"):
             result.unlink()
     listening = {line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines()}
     for socket in Path("/run/containerd/s").glob("*"):
         if str(socket) not in listening:  # its shim is gone; shims of another containerd listen
             socket.unlink()
-    store = cache_dir() / "containerd"
+    for task in (where.state / "containerd" / "io.containerd.runtime.v2.task" / "k8s.io").glob("*"):
+        shutil.rmtree(Path("/run/containerd/runc/k8s.io") / task.name, ignore_errors=True)
     for kind in ("containers", "sandboxes"):
-        shutil.rmtree(store / "io.containerd.grpc.v1.cri" / kind, ignore_errors=True)
+        shutil.rmtree(where.store / "io.containerd.grpc.v1.cri" / kind, ignore_errors=True)

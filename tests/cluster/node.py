@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster import network
+from cluster import cgroups
 from cluster.commands import run, succeeds
 from cluster.control_plane import ControlPlane
+from cluster.network import BRIDGE, DEFAULT, POD_RANGE, Network
 from cluster.paths import write_if_changed
 from cluster.processes import Component
 from cluster.tools import binary
@@ -58,6 +59,7 @@ class Node:
     """
 
     plane: ControlPlane
+    network: Network
     state: Path
     data: Path
     store: Path
@@ -106,9 +108,9 @@ class Node:
             f"--kubeconfig={kubeconfig}",
             f"--root-dir={self.data / 'kubelet'}",
             f"--hostname-override={NODE_NAME}",
-            f"--node-ip={network.NODE_ADDRESS}",
+            f"--node-ip={self.network.node_address}",
         )
-        return self._component("kubelet", command, configuration=text, ready=_kubelet_listens)
+        return self._component("kubelet", command, configuration=text, ready=self._kubelet_listens)
 
     def kube_proxy(self) -> Component:
         """kube-proxy with nftables; its limits on tracked connections would be the host's, so it sets none."""
@@ -141,22 +143,22 @@ class Node:
         ready: Callable[[], bool] = lambda: True,
     ) -> Component:
         log = self.state / "logs" / f"{name}.log"
-        return Component(name, network.inside(*command), log, ready, environment or {}, configuration=configuration)
+        return Component(name, self.network.inside(*command), log, ready, environment or {}, configuration=configuration)
 
     def _network_configuration(self) -> str:
-        addresses = {"type": "host-local", "ranges": [[{"subnet": network.POD_RANGE}]]}
+        addresses = {"type": "host-local", "ranges": [[{"subnet": POD_RANGE}]]}
         bridge = {
             "type": "bridge",
-            "bridge": network.BRIDGE,
+            "bridge": BRIDGE,
             "isGateway": True,
             "ipMasq": False,
             "hairpinMode": True,  # a pod may reach itself through its own service
             "ipam": {**addresses, "routes": [{"dst": "0.0.0.0/0"}], "dataDir": str(self.state / "addresses")},
         }
-        return json.dumps({"cniVersion": "1.0.0", "name": "rag-cluster", "plugins": [bridge]}, indent=1)
+        return json.dumps({"cniVersion": "1.0.0", "name": f"{self.network.name}-cluster", "plugins": [bridge]}, indent=1)
 
     def _kubelet_configuration(self) -> dict[str, object]:
-        serving = self.plane.authority.issue("kubelet", user="kubelet", hosts=[network.NODE_ADDRESS, NODE_NAME])
+        serving = self.plane.authority.issue("kubelet", user="kubelet", hosts=[self.network.node_address, NODE_NAME])
         return {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
@@ -183,12 +185,16 @@ class Node:
             "kubeAPIQPS": 50,
             "kubeAPIBurst": 100,
             "eventRecordQPS": 50,
+            **self._cgroup_root(),
         }
 
+    def _cgroup_root(self) -> dict[str, object]:
+        """Two kubelets in one place would take each other's pods for orphans, so only the default one has the root."""
+        return {} if self.network.name == DEFAULT else {"cgroupRoot": f"/{cgroups.ensure(self.network.name)}"}
 
-def _kubelet_listens() -> bool:
-    try:
-        with socket.create_connection((network.NODE_ADDRESS, 10250), timeout=1):
-            return True
-    except OSError:
-        return False
+    def _kubelet_listens(self) -> bool:
+        try:
+            with socket.create_connection((self.network.node_address, 10250), timeout=1):
+                return True
+        except OSError:
+            return False

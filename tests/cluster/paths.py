@@ -24,9 +24,9 @@ def cache_dir() -> Path:
     return (Path(home) if home else Path.home() / ".cache") / "rag-operator"
 
 
-def state_dir() -> Path:
-    """Certificates, configuration, sockets, logs and data of the running cluster; removed when it goes down."""
-    return Path(os.environ.get("RAG_STATE", "/run/rag-cluster"))
+def state_dir(name: str) -> Path:
+    """Certificates, configuration, sockets and logs of the cluster called `name`; removed when it goes down."""
+    return Path(os.environ.get("RAG_STATE", "/run")) / f"{name}-cluster"
 
 
 @contextmanager

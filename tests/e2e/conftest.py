@@ -23,11 +23,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that stop the cluster come first, before others put things into it; none of them on a user's cluster."""
+    """Tests that look into the machinery of a cluster of ours do not run on a user's."""
     if current_kubeconfig() is not None:
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker(OWN_CLUSTER)])
         items[:] = [item for item in items if not item.get_closest_marker(OWN_CLUSTER)]
-    items.sort(key=lambda item: "test_cluster_lifecycle" not in item.nodeid)
 
 
 @pytest.fixture

@@ -1,23 +1,24 @@
-"""Up, down, and up again whatever happened in between. These tests run before all others in the cluster."""
+"""Up, down, and up again whatever happened in between, in a cluster beside the one that other tests use."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from cluster import network, processes
+from cluster import processes
 from cluster.commands import run, succeeds
 from cluster.full import COMPONENTS, Cluster
 from cluster.leftovers import mounts_below
-from cluster.network import inside
-from cluster.paths import PACKAGE, cache_dir
+from cluster.network import BRIDGE
+from cluster.paths import PACKAGE
 from cluster.processes import wait_until
 from e2e.cluster_manifests import pod
 from e2e.namespaces import Namespace
@@ -27,10 +28,20 @@ S3_READY = "/api/v1/namespaces/storage/services/s3:9000/proxy/moto-api/data.json
 UP_SECONDS, DOWN_SECONDS = 60, 15
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A cluster of this module's own: taking the others' down would not be polite."""
+    own = Cluster("rag-life")
+    own.up()
+    yield own
+    own.down()
+    shutil.rmtree(own.store)
+
+
 def command(*arguments: str) -> subprocess.Popen[str]:
     """The command line of the cluster as a process of its own, its progress readable."""
     return subprocess.Popen(
-        [sys.executable, "-m", "cluster", *arguments],
+        [sys.executable, "-m", "cluster", "--name", "rag-life", *arguments],
         env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
         stderr=subprocess.PIPE,
         text=True,
@@ -41,23 +52,26 @@ def traces(cluster: Cluster) -> dict[str, object]:
     """Everything a cluster could leave behind on the host."""
     return {
         "processes": sorted(process.component for process in processes.running(cluster.state)),
-        "mounts": list(mounts_below((cluster.state, cluster.data, cache_dir()))),
-        "links": sorted(link.name for link in Path("/sys/class/net").iterdir()),
-        "namespaces": sorted(path.name for path in Path("/run/netns").glob("*")),
+        "mounts": list(mounts_below((cluster.state, cluster.data, cluster.store))),
+        "links": [link.name for link in Path("/sys/class/net").glob("rag-life*")],
+        "namespaces": [path.name for path in Path("/run/netns").glob("rag-life")],
         "nft rules": run(["nft", "list", "ruleset"]),
         "iptables rules": run(["iptables-save"]) if succeeds(["iptables", "--version"]) else "",
         "routes": run(["ip", "route", "show", "table", "all"]),
-        "cgroups": [str(path) for path in Path("/sys/fs/cgroup").glob("**/kubepods")],
+        "cgroups": [str(path) for path in Path("/sys/fs/cgroup").glob("**/rag-life")],
         "files": [str(path) for path in (cluster.state, cluster.data) if path.exists()],
-        "shim sockets": sorted(path.name for path in Path("/run/containerd/s").glob("*")),
-        "pod logs": sorted(path.name for path in Path("/var/log/containers").glob("*")),
+        "shims": [line for line in Path("/proc/net/unix").read_text().splitlines() if "/rag-life" in line],
+        "pod logs": [link.name for link in Path("/var/log/containers").glob("*") if "rag-life" in str(link.readlink())],
+        "pod addresses": [path.name for path in Path("/var/lib/cni/results").glob("rag-life-*")],
     }
 
 
 def test_up_and_down_twice_is_quick_and_leaves_nothing(cluster: Cluster) -> None:
     cluster.down()
     before = traces(cluster)
-    assert before["processes"] == before["mounts"] == before["cgroups"] == before["files"] == []
+    assert {name: found for name, found in before.items() if found} == {
+        name: before[name] for name in ("nft rules", "iptables rules", "routes") if before[name]
+    }
     for _ in range(2):
         started = time.monotonic()
         cluster.up()
@@ -112,8 +126,8 @@ def test_up_heals_a_frozen_api_server(cluster: Cluster) -> None:
 
 
 def test_up_heals_a_lost_network(cluster: Cluster) -> None:
-    run(["ip", "link", "delete", network.HOST_LINK])
-    run(inside("ip", "link", "delete", network.BRIDGE))
+    run(["ip", "link", "delete", cluster.network.host_link])
+    run(cluster.network.inside("ip", "link", "delete", BRIDGE))
     cluster.up()
     assert cluster.kubectl("get", "--raw", S3_READY), "the API server reaches a pod that was there before"
 

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster import network
 from cluster.commands import ClusterError, run
 from cluster.full import Cluster
 from e2e.cluster_manifests import pod
@@ -50,18 +49,18 @@ def is_inside(address: str) -> bool:
 
 
 def test_there_is_no_route_out_of_the_namespace(cluster: Cluster) -> None:
-    assert "default" not in run(network.inside("ip", "route", "show", "table", "all"))
+    assert "default" not in run(cluster.network.inside("ip", "route", "show", "table", "all"))
     with pytest.raises(ClusterError, match="unreachable"):
-        run(network.inside("ip", "route", "get", "192.0.2.1"))
+        run(cluster.network.inside("ip", "route", "get", "192.0.2.1"))
 
 
-def test_nobody_on_the_link_sees_an_address_of_a_pod_or_a_service(namespace: Namespace) -> None:
+def test_nobody_on_the_link_sees_an_address_of_a_pod_or_a_service(namespace: Namespace, cluster: Cluster) -> None:
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETHERTYPE_ALL)) as listener:
-        listener.bind((network.HOST_LINK, 0))
-        before = network.leaked_packets()
+        listener.bind((cluster.network.host_link, 0))
+        before = cluster.network.leaked_packets()
         namespace.apply(pod("shouting", SHOUT))
         namespace.wait("pod/shouting", "jsonpath={.status.phase}=Succeeded")
         seen = list(heard(listener))
     assert seen, "the API server's answers to kubectl pass here: the listener works"
     assert [pair for pair in seen if any(is_inside(address) for address in pair)] == []
-    assert network.leaked_packets() > before, "the packet to the host's address was dropped and counted"
+    assert cluster.network.leaked_packets() > before, "the packet to the host's address was dropped and counted"
