@@ -59,12 +59,12 @@ class TorchEngine:
                 device=self._device,
                 local_files_only=True,
                 trust_remote_code=False,
-                model_kwargs={"torch_dtype": dtype, "attn_implementation": "sdpa", "use_safetensors": True},
+                model_kwargs={"dtype": dtype, "attn_implementation": "sdpa", "use_safetensors": True},
             ).eval()
         except (OSError, ValueError, RuntimeError, ImportError) as error:
             raise ModelError(f"sentence-transformers cannot load {model.root}: {error}") from error
         self._padding = int(model.config.get("pad_token_id") or 0)
-        self.dimensions = int(self._model.get_sentence_embedding_dimension())
+        self.dimensions = int(self._model.get_embedding_dimension())
 
     def encode(self, texts: Sequence[TokenIds]) -> Vectors:
         """See `Engine.encode`; here the model's own modules pool, and may normalise."""
