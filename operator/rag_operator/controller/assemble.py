@@ -18,6 +18,7 @@ from rag_operator.kube.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, INDEX
 from rag_operator.model.observed import AnalysisReading, EvaluationReading, MetricReading, Observed, TableState
 from rag_operator.model.plan import EvaluationIntent
 from rag_operator.model.revision import Revision
+from rag_operator.rollout import gates
 from rag_runtime.contracts.routing import TABLE_KEY, RoutingTable
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def observed(seen: Seen, revisions: Mapping[str, Revision], wanted: Revision | N
     indexes = {revision.index.name for revision in revisions.values()}
     reading = seen.gateways
     return Observed(
-        components=components.states(known, seen.children, seen.slow, stable),
+        components=components.states(known, seen.children, seen.slow, stable, table[0].weights if table is not None else None),
         revisions=dict(revisions),
         table=table[0] if table is not None else None,
         gateways=reading.pods if reading is not None else (),
@@ -90,6 +91,7 @@ def evaluation(seen: Seen, revisions: Mapping[str, Revision]) -> EvaluationReadi
     if candidate is None or record.rollout is None or record.stable is None:
         return None
     intent = EvaluationIntent(record.stable, candidate.name, record.rollout.evaluation_attempt)
+    stable = revisions.get(record.stable)
     name = jobs.evaluation_job_name(seen.key.name, intent)
     result = _result(name, candidate, seen.children)
     job = seen.children.get((JOBS.kind, name))
@@ -98,7 +100,7 @@ def evaluation(seen: Seen, revisions: Mapping[str, Revision]) -> EvaluationReadi
             return None
         failed = components.job_failed(name, seen.children)
         return EvaluationReading(intent.stable, intent.candidate, intent.attempt, running=failed is None, error=failed or "")
-    return _reading(intent, result)
+    return _reading(intent, result, exact=stable is not None and gates.layout_only(stable, candidate))
 
 
 def _result(name: str, candidate: Revision, children: Children) -> EvaluationResult | None:
@@ -106,7 +108,7 @@ def _result(name: str, candidate: Revision, children: Children) -> EvaluationRes
     return next((found for found in status.evaluations if found.id == name), None) if status is not None else None
 
 
-def _reading(intent: EvaluationIntent, result: EvaluationResult) -> EvaluationReading:
+def _reading(intent: EvaluationIntent, result: EvaluationResult, *, exact: bool) -> EvaluationReading:
     numbers = (result.mean_stable, result.mean_candidate, result.difference, result.low, result.high)
     known = [number for number in numbers if number is not None]
     if len(known) < len(numbers):
@@ -124,14 +126,12 @@ def _reading(intent: EvaluationIntent, result: EvaluationResult) -> EvaluationRe
         errors_stable=result.errors_stable,
         errors_candidate=result.errors_candidate,
     )
-    others = {metric.name: metric for metric in result.metrics}
-    exact = others.get("recallAgainstExact@10")
     return EvaluationReading(
         stable=intent.stable,
         candidate=intent.candidate,
         attempt=intent.attempt,
         metrics=(primary,),
-        layout_recall=exact.candidate if exact is not None else None,
+        layout_recall=result.mean_candidate if exact else None,
     )
 
 

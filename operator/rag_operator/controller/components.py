@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from pydantic import ValidationError
@@ -20,17 +20,26 @@ Children = Mapping[tuple[str, str], Child]
 
 
 def states(
-    revisions: Iterable[Revision], children: Children, slow: Iterable[Trouble] = (), stable: Revision | None = None
+    revisions: Collection[Revision],
+    children: Children,
+    slow: Iterable[Trouble] = (),
+    stable: Revision | None = None,
+    weights: Mapping[str, int] | None = None,
 ) -> dict[str, ComponentState]:
     """The state of every component, by name: of these revisions, and of those that stand without one.
 
-    `slow` is what Events said of pods that take long to start; indexes are compared with the listing of the stable one.
+    `slow` is what Events said of pods that take long to start; indexes are compared with the listing of the stable one. `weights` are those
+    of the routing table: an index that answers already stays ready while it takes in changes.
     """
     found = {state.name: state for state in _unrecorded(children)}
+    answering = {revision.index.name for revision in revisions if (weights or {}).get(revision.name)}
     since = _listing_start(stable, children)
     for revision in revisions:
         for component in revision.components():
-            state = _index(component.name, children, since) if component.kind == "index" else _server(component, revision, children)
+            if component.kind == "index":
+                state = _index(component.name, children, since, answering=component.name in answering)
+            else:
+                state = _server(component, revision, children)
             found[component.name] = _explained(state, troubles_of(component.name, children, slow))
     return found
 
@@ -101,19 +110,19 @@ def _deployed(kind: ComponentKind, child: Child) -> ComponentState:
     )
 
 
-def _index(name: str, children: Children, since: float) -> ComponentState:
+def _index(name: str, children: Children, since: float, *, answering: bool = False) -> ComponentState:
     child = children.get((INDEXES.kind, name))
     if child is None:
         return ComponentState("index", name, reason="Missing", message="not made yet")
     status = index_status(name, children) or RAGIndexStatus()
     built, caught = is_built(status), _caught_up(status, since)
-    failed, reason, message = _index_reason(status, built=built, caught_up=caught)
+    failed, reason, message = _index_reason(status, built=built, caught_up=caught, answering=answering)
     done = status.completed.mode if status.completed is not None else ""
     return ComponentState(
         kind="index",
         name=name,
         exists=True,
-        ready=caught and not reason and not child.deleting,
+        ready=not reason and not child.deleting,
         failed=failed,
         reason=reason,
         message=message,
@@ -165,7 +174,7 @@ def job_failed(name: str, children: Children) -> str | None:
     return None
 
 
-def _index_reason(status: RAGIndexStatus, *, built: bool, caught_up: bool) -> tuple[bool, str, str]:
+def _index_reason(status: RAGIndexStatus, *, built: bool, caught_up: bool, answering: bool) -> tuple[bool, str, str]:
     seen = status.observed
     if seen is not None and seen.probes == "Different":
         return True, "FingerprintMismatch", "the embedder's vectors differ from those in the index: its model or weights changed"
@@ -173,6 +182,9 @@ def _index_reason(status: RAGIndexStatus, *, built: bool, caught_up: bool) -> tu
         build = status.build
         # Numbers are in the RAGIndex: a message must not change with every document.
         return False, "Building", build.message if build is not None and build.message else "documents are being indexed"
+    if answering:
+        # It was ready when it got its weight; a listing under way, or a syncer that starts again, takes nothing away from it.
+        return (False, "", "") if seen is None or seen.loaded else (False, "Loading", "the collection is not loaded")
     if not caught_up:
         return False, "CatchingUp", "waits for a listing of the sources that began after the build"
     if seen is None or not seen.loaded:

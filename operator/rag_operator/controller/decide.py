@@ -82,8 +82,9 @@ def refreshed(seen: Seen, decided: Decided | None) -> Decided | None:
     if decided is None:
         return None
     stable = decided.revisions.get(decided.plan.record.stable or "")
-    states = components.states(decided.revisions.values(), seen.children, seen.slow, stable)
     stored = assemble.stored_table(seen)
+    weights = stored[0].weights if stored is not None else None
+    states = components.states(decided.revisions.values(), seen.children, seen.slow, stable, weights)
     observed = replace(decided.observed, components=states, table=stored[0] if stored is not None else None)
     record = decided.plan.record
     if stored is not None:

@@ -1,0 +1,126 @@
+"""When a component can take part in answering, and why not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from doubles.manifests import spec_of
+from rag_operator import names
+from rag_operator.controller.components import states
+from rag_operator.kube.child import Child, reduce
+from rag_operator.kube.resources import DEPLOYMENTS, INDEXES, JOBS, PODS, Resource
+from rag_operator.model.observed import ComponentState
+from rag_operator.rollout.identity import resolve
+
+REVISION = resolve("handbook", spec_of())
+EMBEDDER, INDEX = REVISION.embedder.name, REVISION.index.name
+BUILT = 1_000_000.0
+
+
+def time(seconds: float) -> str:
+    return datetime.fromtimestamp(BUILT + seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def child(resource: Resource, name: str, component: str, kind: str, **body: Any) -> Child:
+    labels = {names.LABEL_PIPELINE: "handbook", names.LABEL_COMPONENT: component, names.LABEL_KIND: kind}
+    meta = {"name": name, "namespace": "n", "uid": name, "resourceVersion": "1", "labels": labels, **body.pop("meta", {})}
+    return reduce(resource, {"metadata": meta, **body})
+
+
+def index(**status: Any) -> Child:
+    return child(INDEXES, INDEX, INDEX, "index", spec={"collecting": False}, status=status)
+
+
+def filled(**changes: Any) -> dict[str, Any]:
+    listing = {"id": "1", "startTime": time(5)}
+    found = {
+        "build": {"documents": 3, "chunks": 9, "startTime": time(-9), "completionTime": time(0)},
+        "sync": {"listing": listing, "documents": 3, "chunks": 9},
+        "observed": {"probes": "Equal", "loaded": True, "pendingRows": 0},
+    }
+    return {**found, **changes}
+
+
+def found(*children: Child, weights: dict[str, int] | None = None) -> dict[str, ComponentState]:
+    return states([REVISION], {(one.kind, one.name): one for one in children}, weights=weights)
+
+
+def deployment(ready: int) -> Child:
+    return child(DEPLOYMENTS, EMBEDDER, EMBEDDER, "embedder", spec={"replicas": 2}, status={"readyReplicas": ready})
+
+
+@pytest.mark.parametrize(("ready", "expected"), [(0, False), (1, True), (2, True)])
+def test_an_embedder_is_ready_with_its_first_pod(ready: int, *, expected: bool) -> None:
+    state = found(deployment(ready))[EMBEDDER]
+    assert (state.ready, state.ready_replicas, state.desired_replicas) == (expected, ready, 2)
+
+
+def test_what_does_not_exist_is_missing() -> None:
+    assert {name: (state.exists, state.reason) for name, state in found().items()} == {EMBEDDER: (False, "Missing"), INDEX: (False, "Missing")}
+
+
+def test_an_unready_embedder_speaks_in_the_words_of_its_pods() -> None:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available"}
+    pod = child(PODS, "p", EMBEDDER, "embedder", status={"conditions": [condition]})
+    state = found(deployment(0), pod)[EMBEDDER]
+    assert (state.reason, state.message) == ("Unschedulable", "0/1 nodes are available")
+
+
+def test_pods_of_another_component_say_nothing_about_it() -> None:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "x"}
+    pod = child(PODS, "p", "another", "embedder", status={"conditions": [condition]})
+    assert found(deployment(0), pod)[EMBEDDER].reason == "Starting"
+
+
+def test_a_full_index_is_ready() -> None:
+    state = found(index(**filled()))[INDEX]
+    assert (state.ready, state.built, state.caught_up, state.reason) == (True, True, True, "")
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        ({}, "Building"),
+        (filled(sync={"listing": {"id": "0", "startTime": time(-1)}}), "CatchingUp"),
+        (filled(observed={"probes": "Equal", "loaded": False}), "Loading"),
+        (filled(observed={"probes": "Equal", "loaded": True, "pendingRows": 4}), "Indexing"),
+        (filled(observed={"probes": "Unknown", "loaded": True}), "Unverified"),
+        (filled(observed={"probes": "Different", "loaded": True}), "FingerprintMismatch"),
+    ],
+)
+def test_an_index_is_not_ready_until_everything_holds(status: dict[str, Any], reason: str) -> None:
+    state = found(index(**status))[INDEX]
+    assert (state.ready, state.reason) == (False, reason)
+    assert state.failed == (reason == "FingerprintMismatch")
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        filled(sync={"documents": 3}),  # the syncer starts again
+        filled(observed={"probes": "Equal", "loaded": True, "pendingRows": 4}),  # it takes in changes
+    ],
+)
+def test_an_index_that_answers_stays_ready_while_it_takes_in_changes(status: dict[str, Any]) -> None:
+    assert found(index(**status), weights={REVISION.name: 5})[INDEX].ready
+    assert not found(index(**status), weights={REVISION.name: 0})[INDEX].ready
+
+
+def test_an_index_that_answers_is_lost_when_it_is_not_loaded_or_lies() -> None:
+    for observed in ({"probes": "Equal", "loaded": False}, {"probes": "Different", "loaded": True}):
+        assert not found(index(**filled(observed=observed)), weights={REVISION.name: 100})[INDEX].ready
+
+
+def test_an_index_has_a_writer_while_a_job_of_it_runs() -> None:
+    stop = {"acknowledged": {"mode": "Stop", "attempt": 1}}
+    job = child(JOBS, f"{INDEX}-build-1", INDEX, "indexer", status={"active": 1})
+    assert not found(index(**stop), job)[INDEX].stopped
+    assert found(index(**stop))[INDEX].stopped
+
+
+def test_components_that_no_record_names_are_seen_too() -> None:
+    stray = child(DEPLOYMENTS, "stray", "stray", "generator", spec={"replicas": 1}, status={})
+    assert found(stray)["stray"].exists

@@ -1,0 +1,90 @@
+"""What gateways report, and what is counted from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rag_operator.controller.analysis import Baselines
+from rag_operator.controller.scrape import GatewayReading, Samples, parse, read
+from rag_operator.kube.child import Child, reduce
+from rag_operator.kube.resources import PODS
+from rag_operator.model.observed import GatewayPod
+
+TEXT = """# HELP rag_gateway_epoch_served newest
+# TYPE rag_gateway_epoch_served gauge
+rag_gateway_epoch_served 41
+rag_gateway_epoch_oldest_in_use 40
+rag_gateway_requests_total{revision="a",endpoint="chat",outcome="ok"} 90
+rag_gateway_requests_total{revision="a",endpoint="chat",outcome="error"} 10
+rag_gateway_retrieval_seconds_bucket{revision="a",le="0.1"} 90
+rag_gateway_retrieval_seconds_bucket{revision="a",le="0.2"} 100
+rag_gateway_retrieval_seconds_bucket{revision="a",le="+Inf"} 100
+python_info{version="3.13"} 1
+"""
+
+
+def pod(name: str, address: str | None, *, deleting: bool = False) -> Child:
+    meta: dict[str, Any] = {"name": name, "namespace": "n", "uid": name, "resourceVersion": "1"}
+    if deleting:
+        meta["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    status: dict[str, Any] = {"conditions": [{"type": "Ready", "status": "True"}]}
+    return reduce(PODS, {"metadata": meta, "status": {**status, "podIP": address} if address else status})
+
+
+async def test_every_pod_is_asked_terminating_ones_too_and_one_that_does_not_answer_is_named() -> None:
+    async def scrape(address: str) -> Samples | None:
+        return parse(TEXT) if address == "10.0.0.1" else None
+
+    found = await read([pod("b", "10.0.0.2", deleting=True), pod("a", "10.0.0.1"), pod("c", None)], scrape)
+    assert found.pods == (
+        GatewayPod("a", ready=True, reachable=True, epoch_served=41, epoch_oldest=40),
+        GatewayPod("b", ready=True, terminating=True),
+        GatewayPod("c", ready=True),
+    )
+
+
+def test_only_the_gateways_own_samples_are_read() -> None:
+    assert {name for name, _ in parse(TEXT)} == {
+        "rag_gateway_epoch_served",
+        "rag_gateway_epoch_oldest_in_use",
+        "rag_gateway_requests_total",
+        "rag_gateway_retrieval_seconds_bucket",
+    }
+
+
+def reading(text: str = TEXT, pods: tuple[GatewayPod, ...] = (GatewayPod("a", ready=True, reachable=True),)) -> GatewayReading:
+    return GatewayReading(pods, {"a": parse(text)})
+
+
+def test_counts_are_those_since_the_step_was_first_looked_at() -> None:
+    baselines = Baselines()
+    first = baselines.read("step", reading(), "a", "b")
+    assert first is not None
+    assert first.stable.requests == 0
+    later = TEXT.replace('outcome="ok"} 90', 'outcome="ok"} 120').replace('outcome="error"} 10', 'outcome="error"} 11')
+    again = baselines.read("step", reading(later), "a", "b")
+    assert again is not None
+    assert (again.stable.requests, again.stable.errors, again.candidate.requests) == (31, 1, 0)
+
+
+def test_a_pod_that_began_to_count_anew_counts_from_nothing() -> None:
+    baselines = Baselines()
+    baselines.read("step", reading(), "a", "b")
+    restarted = baselines.read("step", reading('rag_gateway_requests_total{revision="a",endpoint="chat",outcome="ok"} 7'), "a", "b")
+    assert restarted is not None
+    assert restarted.stable.requests == 7
+
+
+def test_the_quantile_lies_within_its_bucket() -> None:
+    baselines = Baselines()
+    empty = "\n".join(line.rsplit(" ", 1)[0] + " 0" for line in TEXT.splitlines() if "bucket" in line)
+    baselines.read("step", reading(empty), "a", "b")
+    found = baselines.read("step", reading(), "a", "b")
+    assert found is not None
+    assert found.stable.retrieval_p95 is not None
+    assert abs(found.stable.retrieval_p95 - 0.15) < 1e-9
+    assert found.candidate.retrieval_p95 is None
+
+
+def test_a_ready_pod_that_cannot_be_asked_makes_the_reading_missing_and_not_smaller() -> None:
+    assert Baselines().read("step", reading(pods=(GatewayPod("a", True, reachable=True), GatewayPod("b", ready=True))), "a", "b") is None
