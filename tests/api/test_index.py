@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -159,3 +160,17 @@ def test_an_index_may_be_given_other_work_and_other_sources(kube: ApiClient, sto
     change = {"spec.work": {"mode": "Sync", "attempt": 0}, "spec.sources[0].s3.bucket": "company-docs-eu"}
     answer = kube.update(edited(stored, change))
     assert answer.accepted, answer.message
+
+
+def test_a_work_is_taken_over_whole_when_another_manager_reports(kube: ApiClient) -> None:
+    """A Job reports Copy with `from`, then the syncer Sync: a mixture of both would be refused."""
+    assert kube.kubectl is not None
+    manifest = index("handover-index-a81d0c22ff")
+    assert kube.create(manifest, dry_run=False).accepted
+    copied = {"mode": "Copy", "attempt": 1, "from": {"index": "other", "collection": "rag_other", "dimensions": 384}}
+    for manager, work in (("rag-indexer-job", copied), ("rag-indexer", {"mode": "Sync", "attempt": 1})):
+        said = {**{key: manifest[key] for key in ("apiVersion", "kind", "metadata")}, "status": {"acknowledged": work}}
+        options = ("--server-side", "--force-conflicts", f"--field-manager={manager}", "--subresource=status", "-f", "-")
+        kube.kubectl("apply", *options, stdin=json.dumps(said))
+    assert kube.get(manifest)["status"]["acknowledged"] == {"mode": "Sync", "attempt": 1}
+    assert kube.delete(manifest).accepted

@@ -193,7 +193,7 @@ class Story:
 
     async def _rollout(self, model: Model, ending: str, timeout: float) -> None:
         before = self.pipeline.last_decision()
-        async with self._load(clients=8, pause=0.05) as traffic:
+        async with self._load(clients=8, pause=0.2) as traffic:
             await asyncio.to_thread(self._apply, model)
             begun = time.monotonic()
             with self.terminal.watching(["kubectl", "-n", NAMESPACE, "get", "ragp", PIPELINE, "-w"]):
@@ -213,7 +213,7 @@ class Story:
         target = str((self.pipeline.status().get("retired") or {}).get("revision", ""))
         if not target:
             raise CommandError("there is no retired revision to go back to; run the chapter better-model first")
-        async with self._load(clients=8, pause=0.05) as traffic:
+        async with self._load(clients=8, pause=0.2) as traffic:
             await _until("traffic flows", lambda: len(traffic.answers) > 40, timeout=30)
             begun = time.monotonic()
             await asyncio.to_thread(self.terminal.run, f"kubectl rag -n {NAMESPACE} rollback {PIPELINE} --to {target} --yes")
