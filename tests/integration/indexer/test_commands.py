@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import pytest
 import yaml
 from pymilvus import MilvusClient
 
-from doubles.embedder import EmbedderDouble
+from doubles.embedder import EmbedderDouble, vector_of
 from doubles.indexing import Corpus, differences, text_of
 from doubles.ragindex import manifest, with_layout
 from rag_indexer import cli
@@ -164,8 +165,12 @@ async def test_a_copy_to_fewer_dimensions_cuts_and_normalises(
     origin = {"index": "x", "collection": index["spec"]["collection"], "dimensions": 8}
     layout = {"shards": 1, "index": {"flat": {}, "metric": "COSINE"}}
     short = with_layout(manifest(lite_address, double.url, work={"mode": "Copy", "from": origin}), layout, 4)
-    code, _ = await alone.run("truncate", short)
+    async with TruncatingDouble(4) as shorter:
+        short["spec"]["embedder"]["url"] = shorter.url
+        code, _ = await alone.run("truncate", short)
     assert code == 0
+    status = alone.status(short)
+    assert status["observed"]["modelFingerprint"] == shorter.fingerprint, "the gateway will ask the new embedder, which names itself"
     whole = {chunk.key: chunk.vector for page in in_milvus(lite_client, index).scan_chunks(vectors=True) for chunk in page}
     cut = {chunk.key: chunk.vector for page in in_milvus(lite_client, short).scan_chunks(vectors=True) for chunk in page}
     assert whole.keys() == cut.keys()
@@ -174,6 +179,28 @@ async def test_a_copy_to_fewer_dimensions_cuts_and_normalises(
         assert whole[key] is not None
         wanted = whole[key][:4] / np.linalg.norm(whole[key][:4])  # type: ignore[index]
         assert np.allclose(vector, wanted, atol=1e-5)
+
+
+class TruncatingDouble(EmbedderDouble):
+    """The double of eight dimensions, cut: the same weights, another fingerprint."""
+
+    def _encoded(self, text: str) -> str:
+        cut = vector_of(text, 8, "print-8")[: self.dimensions]
+        return base64.b64encode((cut / np.linalg.norm(cut)).astype(np.float32).tobytes()).decode()
+
+
+async def test_a_copy_to_fewer_dimensions_of_other_weights_is_refused(
+    alone: Alone, index: dict[str, Any], double: EmbedderDouble, lite_address: str
+) -> None:
+    await alone.run("build", index)
+    origin = {"index": "x", "collection": index["spec"]["collection"], "dimensions": 8}
+    layout = {"shards": 1, "index": {"flat": {}, "metric": "COSINE"}}
+    async with EmbedderDouble(4) as other:
+        short = with_layout(manifest(lite_address, other.url, work={"mode": "Copy", "from": origin}), layout, 4)
+        code, summary = await alone.run("copy", short)
+    assert code == 2
+    assert "its weights are others" in summary["error"]
+    assert "completed" not in alone.status(short)
 
 
 async def test_a_copy_leaves_documents_that_are_being_written_to_the_syncer(

@@ -88,11 +88,14 @@ class SourcePass:
         began = self._clock()
         low, high = min(t.low for t in self._targets.values()), max(t.high for t in self._targets.values())
         listed = await take_listing(self._source, self._spool, self._select, now=began, low=low, high=high)
-        logger.info("listed", extra={"source": self._source.name, "listing": listed.id, "documents": listed.documents})
+        logger.debug("listed", extra={"source": self._source.name, "listing": listed.id, "documents": listed.documents})
         outcomes = {name: Outcome(listed) for name in self._targets}
         for name in list(self._targets):
             await self._delete(name, outcomes[name])
-        await self._apply(self._plan())
+        changes = self._plan()
+        if changes or any(outcome.held for outcome in outcomes.values()):
+            logger.info("changes", extra={"source": self._source.name, "listing": listed.id, "of": listed.documents, "documents": changes})
+        await self._apply(changes)
         for repair in range(REPAIRS + 1):
             lost = await self._read_again()
             if not lost:

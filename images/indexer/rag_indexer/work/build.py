@@ -16,7 +16,7 @@ from rag_indexer.reporting import MANAGER_JOB, Reporter
 from rag_indexer.sources.globs import selector
 from rag_indexer.sources.opening import open_source
 from rag_indexer.work import health, shares
-from rag_indexer.work.context import Context, Model
+from rag_indexer.work.context import EMBEDDER_SECONDS, Context, Model
 from rag_indexer.work.shares import Share
 from rag_indexer.work.sweeping import Findings, sweep
 from rag_runtime.contracts.index import Build, Index, SourceSpec, timestamp
@@ -49,7 +49,7 @@ class BuildRun:
         self._ignored = await health.check_server(self._context, self._index) if self._number == 0 else []
         await self._context.create(self._index, store)
         low, high = shares.bounds(self._number, self._parallelism)
-        target, model = await self._context.target(self._index, low=low, high=high)
+        target, model = await self._context.target(self._index, low=low, high=high, patience=EMBEDDER_SECONDS)
         self._target = target
         health.check_card(model, self._index)
         await health.remember_about(store, model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,9 @@ from rag_runtime.milvus.port import IndexStore
 from rag_runtime.milvus.store import MilvusIndex
 
 T = TypeVar("T")
+# A Job may start before the embedder that it needs.
+EMBEDDER_SECONDS = 300.0
+EMBEDDER_PAUSE_SECONDS = 2.0
 OpenStore = Callable[[MilvusClient, str], IndexStore]
 
 
@@ -77,19 +81,31 @@ class Context:
             secret=secret_of(self.around.credentials / reference.name) if reference else {},
         )
 
-    async def model(self, access: EmbedderAccess) -> Model:
-        """The embedder, asked for its card and tokenizer once. Raises `EmbedderError`."""
+    async def model(self, access: EmbedderAccess, *, patience: float = 0.0) -> Model:
+        """The embedder, asked for its card and tokenizer once; one that is still starting is waited for `patience` seconds.
+
+        Raises `EmbedderError`.
+        """
+        deadline = time.monotonic() + patience
         key = access.model_dump_json()
-        if key not in self._models:
-            client = self._embeddings(access)
+        while key not in self._models:
             try:
-                card = await _card(client)
-                tokenizer = await client.tokenizer()
-            except EmbeddingError as error:
-                await client.close()
-                raise EmbedderError(f"the embedder at {access.url} does not answer: {error}") from error
-            self._models[key] = Model(Embedder(client), card, ModelTokens(tokenizer) if tokenizer else BoundedTokens())
+                self._models[key] = await self._asked(access)
+            except EmbedderError:
+                if time.monotonic() + EMBEDDER_PAUSE_SECONDS > deadline:
+                    raise
+                await asyncio.sleep(EMBEDDER_PAUSE_SECONDS)
         return self._models[key]
+
+    async def _asked(self, access: EmbedderAccess) -> Model:
+        client = self._embeddings(access)
+        try:
+            card = await _card(client)
+            tokenizer = await client.tokenizer()
+        except EmbeddingError as error:
+            await client.close()
+            raise EmbedderError(f"the embedder at {access.url} does not answer: {error}") from error
+        return Model(Embedder(client), card, ModelTokens(tokenizer) if tokenizer else BoundedTokens())
 
     def _embeddings(self, access: EmbedderAccess) -> EmbeddingsClient:
         reference = access.credentials_secret_ref
@@ -109,11 +125,11 @@ class Context:
             await model.embedder.client.close()
         self._models.clear()
 
-    async def target(self, index: Index, *, low: int = 0, high: int = 1_024) -> tuple[Target, Model]:
+    async def target(self, index: Index, *, low: int = 0, high: int = 1_024, patience: float = 0.0) -> tuple[Target, Model]:
         """The index as something that passes can bring up to date. Raises `PermanentError` when its chunks cannot fit the model."""
         spec = index.spec
         content = spec.identity.content
-        model = await self.model(spec.embedder)
+        model = await self.model(spec.embedder, patience=patience)
         prefix = spec.embedder.document_prefix
         limit = spec.embedder.max_input_tokens or model.card.max_tokens
         prompt = model.card.document_prompt if prefix is None else prefix

@@ -19,7 +19,7 @@ from rag_indexer import probes
 from rag_indexer.errors import IndexerError, PermanentError
 from rag_indexer.reporting import MANAGER_JOB, Reporter
 from rag_indexer.work import health
-from rag_indexer.work.context import Context
+from rag_indexer.work.context import EMBEDDER_SECONDS, Context
 from rag_runtime.contracts import collections as names
 from rag_runtime.contracts.collections import chunks_digest
 from rag_runtime.contracts.index import Build, CopyFrom, Index, timestamp
@@ -29,7 +29,6 @@ from rag_runtime.milvus.rows import Chunk, LedgerRow, Vector
 logger = logging.getLogger(__name__)
 
 _BATCH = 1_024
-_ABOUT = f"{names.META_PREFIX}about"
 
 
 class CopyRun:
@@ -101,7 +100,7 @@ class CopyRun:
         return done
 
     async def _finish(self, origin: IndexStore, store: IndexStore, documents: int, ignored: list[str]) -> dict[str, Any]:
-        await asyncio.to_thread(self._about, origin, store)
+        await self._about(origin, store)
         await asyncio.to_thread(store.flush)
         await asyncio.to_thread(self._verify, store, documents)
         await asyncio.to_thread(store.load, self._index.spec.milvus.replicas)
@@ -120,12 +119,20 @@ class CopyRun:
             "pendingRows": pending,
         }
 
-    def _about(self, origin: IndexStore, store: IndexStore) -> None:
-        """Fingerprint and probe vectors are the model's, so they come along."""
-        store.put_ledger(list(origin.ledger_of([_ABOUT]).values()))
-        kept = probes.stored_probes(origin, self._from.dimensions)
-        if kept:
-            probes.store_probes(store, [shortened(vector, self._wanted) for vector in kept], time.time())
+    async def _about(self, origin: IndexStore, store: IndexStore) -> None:
+        """What is known of the model comes along; shorter vectors are another embedder's, which must be of the same weights."""
+        kept = await asyncio.to_thread(probes.stored_probes, origin, self._from.dimensions)
+        cut = [shortened(vector, self._wanted) for vector in kept]
+        if cut:
+            await asyncio.to_thread(probes.store_probes, store, cut, time.time())
+        if self._from.dimensions == self._wanted:
+            known = await asyncio.to_thread(origin.ledger_of, [health.ABOUT])
+            await asyncio.to_thread(store.put_ledger, list(known.values()))
+            return
+        model = await self._context.model(self._index.spec.embedder, patience=EMBEDDER_SECONDS)
+        if cut and not probes.compare(cut, await probes.vectors(model.embedder)).equal:
+            raise PermanentError("the embedder's vectors are not those of the other index, cut: its weights are others")
+        await health.remember_about(store, model)
 
     def _verify(self, store: IndexStore, documents: int) -> None:
         """Compare the copy with its own ledger, which was the origin's."""

@@ -197,8 +197,11 @@ class Syncer:
         is_other = followed.equal == "Different"
         followed.target.mismatch = "the embedder is not the one that made this index: its probe vectors differ" if is_other else ""
         model, store = followed.model, followed.target.store
+        if followed.equal == "Equal":
+            await health.remember_about(store, model)
         found = await health.observe(self.context, followed.index, store, model, equal=followed.equal, ignored=[])
-        followed.report.reporter.set(observed=found.to_wire())
+        # What the server ignores was found out by the build, whose report of it stays.
+        followed.report.reporter.set(observed={name: value for name, value in found.to_wire().items() if name != "ignored"})
 
     # Which source.
 

@@ -18,7 +18,7 @@ from rag_runtime.milvus.errors import UnavailableError
 from rag_runtime.milvus.port import IndexStore
 from rag_runtime.milvus.rows import LedgerRow
 
-_ABOUT = f"{names.META_PREFIX}about"
+ABOUT = f"{names.META_PREFIX}about"
 PENDING_SECONDS = 120.0
 
 
@@ -51,16 +51,19 @@ async def check_probes(target: Target, model: Model, dimensions: int, *, store: 
 
 
 async def remember_about(store: IndexStore, model: Model) -> None:
-    """Write the fingerprint and the parser's protocol into the index, once."""
-    row = LedgerRow(_ABOUT, PROTOCOL, names.STATE_META, reason=model.card.fingerprint or "", updated=int(time.time()))
-    if _ABOUT not in await asyncio.to_thread(store.ledger_of, [_ABOUT]):
-        await asyncio.to_thread(store.put_ledger, [row])
+    """Write the fingerprint and the parser's protocol into the index, each once."""
+    kept = (await asyncio.to_thread(store.ledger_of, [ABOUT])).get(ABOUT)
+    fingerprint = model.card.fingerprint or ""
+    if kept is not None and (kept.reason or not fingerprint):
+        return
+    row = LedgerRow(ABOUT, kept.version if kept else PROTOCOL, names.STATE_META, reason=fingerprint, updated=int(time.time()))
+    await asyncio.to_thread(store.put_ledger, [row])
 
 
 async def observe(context: Context, index: Index, store: IndexStore, model: Model | None, *, equal: str, ignored: list[str]) -> Observed:
     """Everything that can be seen of an index now."""
     facts = await asyncio.to_thread(store.facts)
-    about = (await asyncio.to_thread(store.ledger_of, [_ABOUT])).get(_ABOUT)
+    about = (await asyncio.to_thread(store.ledger_of, [ABOUT])).get(ABOUT)
     client = await context.milvus(index.spec.milvus)
     return Observed.model_validate(
         {
