@@ -23,7 +23,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._:/+=-]{1,128}$")
 
 # Talk about their own insides at INFO.
-_QUIET = ("uvicorn.error", "httpx", "httpcore", "pymilvus", "aiohttp.access", "asyncio")
+_QUIET = ("uvicorn.error", "httpx", "httpx2", "httpcore", "pymilvus", "aiohttp.access", "asyncio")
 
 
 class JsonFormatter(logging.Formatter):
