@@ -28,11 +28,17 @@ class Result:
     requests: int
     seconds: float
     latencies: tuple[float, ...]  # sorted
+    processor: float = 0.0  # the server's processor time
 
     @property
     def rate(self) -> float:
         """Requests per second."""
         return self.requests / self.seconds
+
+    @property
+    def processor_per_request(self) -> float:
+        """The server's processor seconds a request: what stays comparable when others use the machine too."""
+        return self.processor / self.requests
 
     def percentile(self, share: float) -> float:
         """The latency that `share` of the requests stay within."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -22,16 +23,29 @@ REQUIREMENTS = REPOSITORY / "requirements" / "bench-infinity.txt"
 START_SECONDS = 300
 
 
+@dataclass(frozen=True)
+class Target:
+    """A running server: the URL of its embeddings, and its process."""
+
+    url: str
+    pid: int
+
+    def processor_seconds(self) -> float:
+        """Processor time used so far, by all its threads."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @asynccontextmanager
-async def ours(precision: str) -> AsyncIterator[str]:
-    """Our embedder; yields the URL of its embeddings."""
+async def ours(precision: str) -> AsyncIterator[Target]:
+    """Our embedder."""
     async with running_embedder(RAG_PRECISION=precision) as embedder:
-        yield f"{embedder.url}/v1/embeddings"
+        yield Target(f"{embedder.url}/v1/embeddings", embedder.process.pid)
 
 
 @asynccontextmanager
-async def infinity() -> AsyncIterator[str]:
-    """infinity-emb with its default engine (torch) and settings; yields the URL of its embeddings."""
+async def infinity() -> AsyncIterator[Target]:
+    """infinity-emb with its default engine (torch) and settings."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -41,7 +55,7 @@ async def infinity() -> AsyncIterator[str]:
     process = await asyncio.create_subprocess_exec(*map(str, command), env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         await asyncio.wait_for(_healthy(f"http://127.0.0.1:{port}/health", process), START_SECONDS)
-        yield f"http://127.0.0.1:{port}/embeddings"
+        yield Target(f"http://127.0.0.1:{port}/embeddings", process.pid)
     finally:
         if process.returncode is None:
             process.terminate()
