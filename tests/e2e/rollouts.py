@@ -1,0 +1,206 @@
+"""A pipeline over Cranfield in the real cluster, for tests that change its model under load."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cluster.full import Cluster
+from cluster.network import NODE_ADDRESS
+from cluster.processes import wait_until
+from cluster.tools import binary
+from demo import corpus
+from demo.pipeline import EXAMPLE, Model
+from demo.traffic import Traffic
+from e2e.namespaces import Namespace
+
+ROOT = Path(__file__).parents[2]
+NAME = "handbook"
+DOCUMENTS = None if os.environ.get("RAG_CAMPAIGN") else 300
+SMALL = {"resources": {"requests": {"cpu": "20m"}}}
+PATIENCE = 900  # seconds for one change of the model on a busy machine
+
+
+@dataclass(frozen=True)
+class Library:
+    """The pipeline, its bucket and its clients."""
+
+    namespace: Namespace
+    bucket: str
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.namespace.get("ragpipeline", NAME).get("status") or {}
+        return found
+
+    def role(self, role: str) -> str:
+        return str((self.status().get(role) or {}).get("revision", ""))
+
+    def decisions(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.status().get("decisions") or []
+        return found
+
+    def apply(self, model: Model, **policy: Any) -> None:
+        self.namespace.apply(pipeline(self, model, policy))
+
+    def until(self, what: str, probe: Callable[[], bool], seconds: float = PATIENCE) -> None:
+        wait_until(probe, seconds, what, 0.5)
+
+    def until_decided(self, outcome: str, count: int) -> dict[str, Any]:
+        """Wait for the next decision, which must be this outcome, and return it."""
+        self.until(f"decision {count}", lambda: len(self.decisions()) >= count)
+        last = self.decisions()[0]
+        assert last["outcome"] == outcome, json.dumps(last, indent=1)
+        return last
+
+    def rag(self, *arguments: str) -> str:
+        """Run `kubectl rag`."""
+        command = [sys.executable, "-m", "rag_operator.cli.main", "--namespace", self.namespace.name, *arguments]
+        environment = {**os.environ, "KUBECONFIG": str(self.namespace.cluster.kubeconfig), "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def load(self, clients: int = 8) -> Traffic:
+        service = self.namespace.get("service", f"{NAME}-gateway")
+        port = next(port["nodePort"] for port in service["spec"]["ports"] if port["name"] == "http")
+        texts = [question.text for question in questions()]
+        return Traffic(f"http://{NODE_ADDRESS}:{port}", texts, clients=clients, pause=0.1)
+
+    def show(self) -> str:
+        """Everything that helps to understand a failure."""
+        what = "ragpipelines,ragindexes,pods,jobs,hpa,events"
+        return self.rag("status", NAME) + self.namespace.kubectl("get", what, "--sort-by=.metadata.creationTimestamp")
+
+
+def questions() -> list[corpus.Question]:
+    known = {f"{corpus.SOURCE}/{key}" for key, _ in corpus.documents(DOCUMENTS)} if DOCUMENTS else None
+    return corpus.questions(known)
+
+
+def pipeline(library: Library, model: Model, policy: dict[str, Any]) -> dict[str, Any]:
+    """The demo's pipeline with this model, this bucket, and no more resources than a test needs."""
+    document: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
+    document["metadata"] = {"name": NAME}
+    spec = document["spec"]
+    spec["sources"][0]["s3"] |= {"bucket": library.bucket}
+    local = spec["embedder"]["local"]
+    local["dimensions"] = model.dimensions
+    local["model"]["name"] = model.name
+    local["model"]["source"]["image"] = {"reference": library.namespace.cluster.image("models"), "path": model.path}
+    spec["gateway"] |= {"pod": SMALL}
+    spec["indexer"] = {"pod": SMALL}
+    spec["rollout"] |= {"progressDeadline": "15m", **policy}
+    return document
+
+
+@contextmanager
+def library(namespace: Namespace) -> Iterator[Library]:
+    """A bucket with documents, the questions, and an operator that looks after the namespace."""
+    found = Library(namespace, f"rollout-{uuid.uuid4().hex[:8]}")
+    bucket = RolloutBucket(f"http://{NODE_ADDRESS}:30900", found.bucket)
+    bucket.fill()
+    secret = {"accessKeyId": corpus.ACCESS_KEY, "secretAccessKey": corpus.SECRET_KEY}
+    namespace.apply(
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3-read"}, "stringData": secret},
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "cranfield-questions"},
+            "data": {"questions.jsonl": corpus.question_set(questions())},
+        },
+    )
+    with operator(namespace):
+        yield found
+
+
+@dataclass(frozen=True)
+class RolloutBucket:
+    """A bucket of this test alone, so that it can change documents while others run."""
+
+    endpoint: str
+    name: str
+
+    def fill(self) -> None:
+        import httpx
+
+        authorization = f"AWS4-HMAC-SHA256 Credential={corpus.ACCESS_KEY}/20260101/us-east-1/s3/aws4_request"
+        reply = httpx.put(f"{self.endpoint}/{self.name}", trust_env=False, timeout=30, headers={"authorization": authorization})
+        reply.raise_for_status()
+        for key, text in corpus.documents(DOCUMENTS):
+            self.put(key, text)
+
+    def put(self, key: str, text: str) -> None:
+        import obstore
+
+        obstore.put(self._store(), corpus.PREFIX + key, text.encode())
+
+    def delete(self, key: str) -> None:
+        import obstore
+
+        obstore.delete(self._store(), corpus.PREFIX + key)
+
+    def _store(self) -> Any:
+        from obstore.store import S3Store
+
+        return S3Store(
+            self.name,
+            endpoint=self.endpoint,
+            region="us-east-1",
+            access_key_id=corpus.ACCESS_KEY,
+            secret_access_key=corpus.SECRET_KEY,
+            client_options={"allow_http": True},
+            virtual_hosted_style_request=False,
+        )
+
+
+@contextmanager
+def operator(namespace: Namespace) -> Iterator[None]:
+    """The operator for this namespace: the one that looks after the whole cluster, if there is one, or one of its own."""
+    cluster = namespace.cluster
+    if watches_everything(cluster):
+        yield
+        return
+    repository, _, tag = cluster.image("operator").rpartition(":")
+    images = {kind: cluster.image(kind) for kind in ("embedder", "gateway", "indexer", "milvus")}
+    values = {
+        "watch": {"namespaces": [namespace.name]},
+        "crds": {"install": False},
+        "image": {"repository": repository, "tag": tag},
+        "dataPlane": {"images": images},
+        "resources": {"requests": {"cpu": "50m"}},
+    }
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
+    helm(namespace, "install", "rag", str(ROOT / "charts/rag-operator"), "--values=-", values=values)
+    namespace.kubectl("rollout", "status", "deployment/rag", "--timeout=180s", timeout=200)
+    try:
+        yield
+    finally:
+        namespace.kubectl("delete", "ragpipelines", "--all", "--wait=true", timeout=180)
+        helm(namespace, "uninstall", "rag")
+
+
+def watches_everything(cluster: Cluster) -> bool:
+    listed = json.loads(cluster.kubectl("get", "deployments", "-A", "-l", "app.kubernetes.io/name=rag-operator", "-o", "json"))
+    return any("--namespaces" not in json.dumps(item["spec"]) and not limited(item) for item in listed["items"])
+
+
+def limited(deployment: dict[str, Any]) -> bool:
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    return any(variable["name"] == "RAG_OPERATOR_NAMESPACES" for one in containers for variable in one.get("env", ()))
+
+
+def helm(namespace: Namespace, *arguments: str, values: dict[str, Any] | None = None) -> None:
+    command = [str(binary("helm")), f"--kubeconfig={namespace.cluster.kubeconfig}", f"--namespace={namespace.name}", *arguments]
+    given = yaml.safe_dump(values) if values is not None else None
+    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

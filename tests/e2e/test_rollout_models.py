@@ -1,0 +1,87 @@
+"""Three models in a row in the real cluster under load, then back and forward: nobody notices but by better answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from cluster.full import Cluster
+from demo.pipeline import MINILM, SHORT, STATIC
+from demo.traffic import Summary, Traffic
+from e2e.namespaces import Namespace
+from e2e.rollouts import NAME, Library, library
+
+QUICK = {"canary": {"steps": [{"setWeight": 20}, {"pause": {"duration": "3s"}}, {"setWeight": 60}]}}
+
+
+@pytest.fixture
+def handbook(make_namespace: Callable[..., Namespace], cluster: Cluster) -> Iterator[Library]:
+    with library(make_namespace({"pod-security.kubernetes.io/enforce": "restricted"})) as found:
+        yield found
+
+
+async def under_load(handbook: Library, act: Callable[[Traffic], Awaitable[None]]) -> Summary:
+    """Run something while 8 clients ask, and return what they saw: nothing failed, nothing mixed."""
+    async with handbook.load() as traffic:
+        await act(traffic)
+    seen = traffic.summary()
+    assert (seen.failed, seen.mixed) == (0, 0), seen
+    return seen
+
+
+async def change(handbook: Library, model: object, outcome: str, count: int) -> Summary:
+    async def act(traffic: Traffic) -> None:
+        await asyncio.to_thread(handbook.apply, model, **QUICK)  # type: ignore[arg-type]
+        await asyncio.to_thread(handbook.until_decided, outcome, count)
+
+    return await under_load(handbook, act)
+
+
+async def roll_back(handbook: Library, to: str) -> tuple[Summary, float]:
+    """Roll back by one command and return how long after it the first answer came that nobody else than `to` gave."""
+    took: list[float] = []
+
+    async def act(traffic: Traffic) -> None:
+        await asyncio.to_thread(handbook.rag, "rollback", NAME, "--to", to, "--yes")
+        commanded = time.monotonic()
+        await asyncio.sleep(3)  # the window that is looked at, not a wait for something to happen
+        others = [answer.at for answer in traffic.answers if answer.at > commanded and answer.revision != to]
+        assert any(answer.revision == to for answer in traffic.answers if answer.at > commanded)
+        took.append(max(others, default=commanded) - commanded)
+
+    return await under_load(handbook, act), took[0]
+
+
+def test_three_models_in_a_row_and_back_without_a_failed_or_mixed_answer(handbook: Library) -> None:
+    handbook.apply(STATIC, **QUICK)
+    handbook.until("the first revision to serve", lambda: handbook.status().get("phase") == "Ready")
+    static = handbook.role("stable")
+    before = asyncio.run(under_load(handbook, lambda traffic: asyncio.sleep(5)))
+
+    better = asyncio.run(change(handbook, MINILM, "Promoted", 2))
+    minilm = handbook.role("stable")
+    assert (set(better.by_revision), handbook.role("retired")) == ({static, minilm}, static)
+
+    worse = asyncio.run(change(handbook, SHORT, "Aborted", 3))
+    decision = handbook.decisions()[0]
+    assert decision["reason"] == "EvaluationFailed", decision
+    assert set(worse.by_revision) == {minilm}, "nobody was answered by what the gate refused"
+    assert handbook.status()["phase"] == "Degraded"
+    handbook.apply(MINILM, **QUICK)
+
+    back, seconds = asyncio.run(roll_back(handbook, static))
+    assert seconds <= 1.0
+    assert handbook.role("stable") == static
+
+    async def forward(traffic: Traffic) -> None:
+        await asyncio.to_thread(handbook.rag, "retry", NAME, minilm)
+        await asyncio.to_thread(handbook.until_decided, "Promoted", 5)
+
+    again = asyncio.run(under_load(handbook, forward))
+    assert handbook.role("stable") == minilm
+    for what, seen in (("before", before), ("static to MiniLM", better), ("to 32 dimensions", worse), ("back", back), ("forward", again)):
+        print(f"{what}: {seen.requests} answers, p50 {seen.p50 * 1000:.0f} ms, p99 {seen.p99 * 1000:.0f} ms, {seen.by_revision}")
+    print(f"rollback: {seconds:.2f} s after the command returned")
