@@ -22,7 +22,7 @@ from cluster.tools import binary
 from demo import corpus
 from demo.pipeline import EXAMPLE, Model
 from demo.traffic import Traffic
-from e2e.namespaces import Namespace
+from e2e.namespaces import Namespace, has_service_account
 
 ROOT = Path(__file__).parents[2]
 NAME = "handbook"
@@ -99,8 +99,21 @@ def pipeline(library: Library, model: Model, policy: dict[str, Any]) -> dict[str
     local["model"]["source"]["image"] = {"reference": library.namespace.cluster.image("models"), "path": model.path}
     spec["gateway"] |= {"pod": SMALL}
     spec["indexer"] = {"pod": SMALL}
-    spec["rollout"] |= {"progressDeadline": "15m", **policy}
+    rollout = spec["rollout"] | {"progressDeadline": "15m", **policy}
+    spec["rollout"] = {name: value for name, value in rollout.items() if value is not None}
     return document
+
+
+@contextmanager
+def fresh_namespace(cluster: Cluster) -> Iterator[Namespace]:
+    """A namespace for a whole module of tests."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", name)
+    wait_until(lambda: has_service_account(cluster, name), 30, f"the default service account of {name}")
+    try:
+        yield Namespace(name, cluster)
+    finally:
+        cluster.kubectl("delete", "namespace", "--wait=false", name)
 
 
 @contextmanager
