@@ -80,7 +80,7 @@ class Answering:
             return Answer(retrieved, retrieved.hits, None)
         try:
             draft = await self._fitting(asked, client, _draft(route, request, retrieved), sampling["max_tokens"])
-            completion = await client.complete(draft.messages(), sampling, asked.deadline)
+            completion = await client.complete(draft.messages, sampling, asked.deadline)
         except UpstreamError as error:
             logger.warning("quoting passages instead of generating", extra={"reason": error.message})
             return Answer(retrieved, retrieved.hits, None, degraded=True)

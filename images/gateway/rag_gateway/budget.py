@@ -20,7 +20,7 @@ async def fit(draft: Draft, limit: int, count: Counter | None) -> Draft:
         bound = draft.bound()
         if bound <= limit:
             return draft
-        tokens = await count(draft.messages()) if count else None
+        tokens = await count(draft.messages) if count else None
         if tokens is None:
             break
         if tokens <= limit:

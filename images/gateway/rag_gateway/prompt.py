@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from rag_runtime.contracts.routing import Prompt
 from rag_runtime.milvus.search import Hit
@@ -37,7 +38,7 @@ class Turn:
     content: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Draft:
     """A prompt that may still have to become shorter."""
 
@@ -47,8 +48,9 @@ class Draft:
     hits: tuple[Hit, ...]
     template: str = DEFAULT_TEMPLATE
 
+    @cached_property
     def messages(self) -> list[dict[str, str]]:
-        """The messages in OpenAI's shape."""
+        """The messages in OpenAI's shape; rendered once, for they are measured and then sent."""
         earlier = [{"role": turn.role, "content": turn.content} for turn in self.turns]
         return [{"role": "system", "content": self.system}, *earlier, {"role": "user", "content": self._user()}]
 
@@ -57,9 +59,8 @@ class Draft:
 
     def bound(self) -> int:
         """An upper bound of its tokens: a byte-level tokenizer never makes more tokens than bytes."""
-        messages = self.messages()
-        text = sum(len(message["content"].encode()) for message in messages)
-        return text + TOKENS_PER_MESSAGE * len(messages) + TOKENS_PER_PROMPT
+        text = sum(len(message["content"].encode()) for message in self.messages)
+        return text + TOKENS_PER_MESSAGE * len(self.messages) + TOKENS_PER_PROMPT
 
     def shorter(self, excess: int) -> Draft | None:
         """Without at least `excess` bytes if possible: the oldest turns first, then the lowest passages; None when nothing is left."""

@@ -24,7 +24,7 @@ def _draft(turns: int = 0, hits: int = 0, question: str = "why?") -> Draft:
 def test_a_prompt_holds_instructions_turns_passages_and_the_question_last() -> None:
     messages = draft(
         Prompt(system="Be brief."), "The client's own.", [Turn("user", "a"), Turn("assistant", "b")], "why?", [_hit("T")]
-    ).messages()
+    ).messages
 
     assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
     assert messages[0]["content"] == f"Be brief.\n\nThe client's own.\n\n{RULES}"
@@ -88,11 +88,11 @@ async def test_the_oldest_turns_go_first_and_then_the_lowest_passages() -> None:
         return sum(len(message["content"]) for message in messages) // 4
 
     whole = _draft(turns=6, hits=5)
-    most = await words(whole.messages())
+    most = await words(whole.messages)
     fitted = [await fit(whole, most - excess, words) for excess in (20, 60, 120, 200, 240)]
 
     for shorter in fitted:
-        assert await words(shorter.messages()) <= most - 20
+        assert await words(shorter.messages) <= most - 20
         assert whole.turns[len(whole.turns) - len(shorter.turns) :] == shorter.turns
         assert whole.hits[: len(shorter.hits)] == shorter.hits
         assert not shorter.turns or shorter.turns[0].role == "user"
