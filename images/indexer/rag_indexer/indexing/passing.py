@@ -31,9 +31,12 @@ from rag_runtime.milvus.rows import Vector
 
 logger = logging.getLogger(__name__)
 
-QUEUED_BATCHES = 2
+# Between two stages; more would only be embedded again after a crash.
+QUEUED_BATCHES = 1
 # Batches that are compared and embedded at the same time, so that requests are always waiting at the embedder.
-EMBEDDING_BATCHES = 3
+EMBEDDING_BATCHES = 2
+# Batches that may be embedded and not yet written: what a crash costs.
+BATCHES_AT_RISK = EMBEDDING_BATCHES + QUEUED_BATCHES + 1
 FLUSH_SECONDS = 10.0
 # How often writes that were acknowledged and lost are done again before the pass fails.
 REPAIRS = 3
