@@ -32,6 +32,9 @@ CORE_BINARIES = (
 )  # fmt: skip
 
 
+_WHAT_TO_DO = "read the whole log; `make cluster` can always be repeated, `make cluster-down cluster` begins anew"
+
+
 class Cluster:
     """One cluster. Another `name` is another cluster beside it, with a namespace, addresses and directories of its own."""
 
@@ -186,6 +189,7 @@ class Cluster:
         with step(f"{'restart' if found else 'start'} {component.name}"):
             if found:
                 processes.stop(found.pid)
+            component = replace(component, hint=component.hint or _WHAT_TO_DO)
             processes.start_detached(component, self.state)
             processes.wait_ready(component, alive=lambda: processes.find(self.state, component.name) is not None)
 
@@ -221,7 +225,7 @@ class Cluster:
 
     def _end_of_log(self, name: str) -> str:
         log = self.state / "logs" / f"{name}.log"
-        return f"the end of {log}:\n{last_lines(log.read_text(errors='replace'))}\nWhat to do: run `up` again"
+        return f"the end of {log}:\n{last_lines(log.read_text(errors='replace'))}\nWhat to do: {_WHAT_TO_DO}"
 
     def _pods(self) -> dict[str, str]:
         with suppress(ClusterError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import platform
 import tarfile
 import tempfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from cluster.tools import binary
 
 NAMES = ("pause", "coredns", "prometheus", "prometheus-adapter")
 _NOBODY = "65534:65534"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def reference(name: str) -> str:
@@ -38,7 +40,7 @@ def write_archive(archive: Path, program: Path, name: str) -> None:
     layer = _tar({program.name: program.read_bytes()}, mode=0o755)
     configuration = json.dumps(
         {
-            "architecture": "amd64",
+            "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
             "os": "linux",
             "config": {"Entrypoint": [f"/{program.name}"], "User": _NOBODY},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},

@@ -30,7 +30,7 @@ class Namespace:
     def exists(self, kind: str, name: str) -> bool:
         return bool(self.kubectl("get", kind, name, "--ignore-not-found", "-o", "name").strip())
 
-    def wait(self, target: str, condition: str, timeout: int = 60) -> None:
+    def wait(self, target: str, condition: str, timeout: int = 120) -> None:
         self.kubectl("wait", target, f"--for={condition}", f"--timeout={timeout}s", timeout=timeout + 10)
 
     def run_python(self, pod: str, code: str) -> str:

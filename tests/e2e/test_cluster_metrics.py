@@ -38,14 +38,14 @@ def replicas(namespace: Namespace, name: str) -> int:
 def test_an_autoscaler_follows_the_gauge_of_a_pod_from_1_to_4_and_back(namespace: Namespace) -> None:
     labels = {"ragops.dev/pipeline": "handbook", "ragops.dev/component": "embedder-1"}
     namespace.apply(deployment("worker", None, labels, SCRAPED), autoscaler("worker", "handbook", minimum=1, maximum=6, target="50"))
-    namespace.kubectl("rollout", "status", "deployment/worker", "--timeout=60s")
-    wait_until(lambda: metric(namespace, "handbook") == ["0"], 60, "the metric to appear")
+    namespace.kubectl("rollout", "status", "deployment/worker", "--timeout=120s")
+    wait_until(lambda: metric(namespace, "handbook") == ["0"], 120, "the metric to appear")
     set_gauge(namespace, "worker", 200)
-    wait_until(lambda: replicas(namespace, "worker") == 4, 60, "four replicas")
-    namespace.kubectl("rollout", "status", "deployment/worker", "--timeout=60s")
+    wait_until(lambda: replicas(namespace, "worker") == 4, 120, "four replicas")
+    namespace.kubectl("rollout", "status", "deployment/worker", "--timeout=120s")
     for name in namespace.kubectl("get", "pods", "-o", "jsonpath={.items[*].metadata.name}").split():
         namespace.run_python(name, SET.format(0))
-    wait_until(lambda: replicas(namespace, "worker") == 1, 60, "one replica")
+    wait_until(lambda: replicas(namespace, "worker") == 1, 120, "one replica")
 
 
 def test_a_pod_cannot_speak_for_another_namespace(make_namespace: Callable[..., Namespace]) -> None:
@@ -53,7 +53,7 @@ def test_a_pod_cannot_speak_for_another_namespace(make_namespace: Callable[..., 
     labels = {"ragops.dev/pipeline": "handbook"}
     forged = f'queue_length{{namespace="{victim.name}",pipeline="handbook",pod="x"}}'
     attacker.apply(deployment("forger", 1, labels, SCRAPED, {"METRIC": forged}))
-    attacker.kubectl("rollout", "status", "deployment/forger", "--timeout=60s")
+    attacker.kubectl("rollout", "status", "deployment/forger", "--timeout=120s")
     set_gauge(attacker, "forger", 999)
-    wait_until(lambda: metric(attacker, "handbook") == ["999"], 60, "the forger's metric, under its own namespace")
+    wait_until(lambda: metric(attacker, "handbook") == ["999"], 120, "the forger's metric, under its own namespace")
     assert metric(victim, "handbook") == []

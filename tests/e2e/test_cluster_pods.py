@@ -22,7 +22,7 @@ ALLOCATE = "block = bytearray(200 * 1024 * 1024); print(len(block))"
 
 def test_pods_of_a_deployment_answer_through_their_service_by_dns_name(restricted: Namespace) -> None:
     restricted.apply(deployment("web", 2), service("web"), pod("client"))
-    restricted.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    restricted.kubectl("rollout", "status", "deployment/web", "--timeout=120s")
     restricted.wait("pod/client", "condition=Ready")
     ask = f"import urllib.request as u; print(u.urlopen('http://web.{restricted.name}.svc.cluster.local').read().decode())"
     names = set(restricted.kubectl("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].metadata.name}").split())
@@ -32,7 +32,7 @@ def test_pods_of_a_deployment_answer_through_their_service_by_dns_name(restricte
         answered.add(restricted.run_python("client", ask).strip())
         return answered >= names
 
-    wait_until(all_answered, 30, f"every one of {names} to answer")
+    wait_until(all_answered, 60, f"every one of {names} to answer")
     assert answered == names
 
 

@@ -24,17 +24,17 @@ def test_a_non_root_pod_writes_to_its_volume_and_the_data_outlive_it(restricted:
 
 def test_a_claim_binds_without_a_pod_and_grows(namespace: Namespace) -> None:
     namespace.apply(claim("data", "10Mi"))
-    namespace.wait("persistentvolumeclaim/data", "jsonpath={.status.phase}=Bound", timeout=20)
+    namespace.wait("persistentvolumeclaim/data", "jsonpath={.status.phase}=Bound", timeout=60)
     namespace.apply(claim("data", "20Mi"))
-    namespace.wait("persistentvolumeclaim/data", "jsonpath={.status.capacity.storage}=20Mi", timeout=20)
+    namespace.wait("persistentvolumeclaim/data", "jsonpath={.status.capacity.storage}=20Mi", timeout=60)
 
 
 @pytest.mark.own_cluster
 def test_a_deleted_claim_takes_its_directory_with_it(namespace: Namespace, cluster: Cluster) -> None:
     namespace.apply(claim("data"))
-    namespace.wait("persistentvolumeclaim/data", "jsonpath={.status.phase}=Bound", timeout=20)
+    namespace.wait("persistentvolumeclaim/data", "jsonpath={.status.phase}=Bound", timeout=60)
     volume = namespace.get("persistentvolumeclaim", "data")["spec"]["volumeName"]
     assert (cluster.volumes / volume).is_dir()
     namespace.kubectl("delete", "persistentvolumeclaim", "data")
-    wait_until(lambda: not (cluster.volumes / volume).exists(), 20, "the directory to be removed")
-    wait_until(lambda: not namespace.exists("persistentvolume", volume), 20, "the volume to be removed")
+    wait_until(lambda: not (cluster.volumes / volume).exists(), 60, "the directory to be removed")
+    wait_until(lambda: not namespace.exists("persistentvolume", volume), 60, "the volume to be removed")
