@@ -89,8 +89,10 @@ class Lease:
     async def _try(self) -> bool | None:
         """Take or renew. `False`: somebody else's; `None`: we could not tell."""
         began = self._clock()
+        # Half of what a renewal may take, so that there is a second try; never longer than the lead lasts.
+        limit = self._timing.renew_deadline / 2
         try:
-            async with asyncio.timeout(self._timing.retry * 2):
+            async with asyncio.timeout(min(limit, self._deadline - began) if self.leading else limit):
                 mine = await self._claim()
         except (errors.ApiError, TimeoutError) as error:
             log.warning("failed to renew or take the lease: %s", error or "time-out")

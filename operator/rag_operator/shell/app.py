@@ -134,7 +134,7 @@ class App:
         if not settings.leader_election:
             return None
         # Connections of its own: a renewal never waits behind other requests.
-        brief = settings.retry_period
+        brief = settings.renew_deadline / 2
         client = Client(reach, read_timeout=brief, write_timeout=brief, connections=2, agent=_agent(settings))
         await stack.enter_async_context(client)
         timing = Timing(settings.lease_duration, settings.renew_deadline, settings.retry_period)

@@ -29,6 +29,8 @@ GATEWAY_READY: Final = "GatewayReady"
 SCALING_READY: Final = "ScalingReady"
 
 _LONGEST: Final = 1000
+# Reasons that pass by themselves.
+_WAITING: Final = frozenset({"Missing", "Starting", "Building", "CatchingUp", "Loading", "Indexing", "Unverified"})
 
 
 @dataclass(frozen=True)
@@ -152,15 +154,22 @@ def why_not_serving(situation: Situation) -> tuple[str, str]:
         return situation.failure.reason, situation.failure.message
     if situation.suspended:
         return "Suspended", "spec.suspend is set"
-    for name in ("VectorStore", "Gateway"):
-        part = situation.parts.get(name)
-        if part is not None and part.ready is False:
-            return part.reason, part.message
-    for kind in ("embedder", "generator", "index"):
-        state = situation.state(kind)
+    found = list(_in_the_way(situation))
+    # What a person must act on first; otherwise what the rest waits for.
+    acute = [one for one in found if one[0] not in _WAITING]
+    return next(iter([*acute, *found]), ("Provisioning", "waits for its first revision to become ready"))
+
+
+def _in_the_way(situation: Situation) -> Iterator[tuple[str, str]]:
+    store, gateway = situation.parts.get("VectorStore"), situation.parts.get("Gateway")
+    if store is not None and store.ready is False:
+        yield store.reason, store.message
+    for state in (situation.state("embedder"), situation.state("generator"), situation.state("index")):
         if state is not None and not state.ready:
-            return state.reason or "NotReady", state.message
-    return "Provisioning", "waits for its first revision to become ready"
+            yield state.reason or "NotReady", state.message
+    # Last: a gateway is ready only when there is something to answer by.
+    if gateway is not None and gateway.ready is False:
+        yield gateway.reason, gateway.message
 
 
 _ALL: Final[tuple[tuple[str, Callable[[Situation], Verdict]], ...]] = (

@@ -74,8 +74,11 @@ def phase_of(situation: Situation, found: tuple[Condition, ...]) -> Phase:
             return "Failed"
         index = situation.state("index")
         return "Indexing" if index is not None and index.exists and index.reason in _INDEX_STAGES else "Pending"
-    if said[conditions.STALLED] == "True" or said[conditions.READY] == "False":
+    if said[conditions.STALLED] == "True":
         return "Degraded"
+    if said[conditions.READY] == "False":
+        # Nothing is lost that was never there: the gateways are about to get their first table.
+        return "Pending" if situation.before.phase in (None, "Pending", "Indexing") else "Degraded"
     if situation.record.rollout is not None:
         return "RollingOut"
     return "Degraded" if said[conditions.READY] != "True" else "Ready"

@@ -33,15 +33,15 @@ for line in sys.stdin:
         os._exit(asyncio.run(App(Settings(**order["settings"])).run()))
     print(child, flush=True)
 """
-# Short times, so that a test sees in seconds what takes minutes in a cluster. The proportions are those of the defaults.
+# Short times, so that a test sees in seconds what takes minutes in a cluster. Requests have time enough for a busy machine.
 QUICK: dict[str, object] = {
     "metrics_host": "127.0.0.1",
     "metrics_port": 0,
-    "lease_duration": 3.0,
-    "renew_deadline": 2.0,
-    "retry_period": 0.3,
-    "write_timeout": 1.0,
-    "read_timeout": 3.0,
+    "lease_duration": 15.0,
+    "renew_deadline": 10.0,
+    "retry_period": 0.5,
+    "write_timeout": 5.0,
+    "read_timeout": 10.0,
     "resync": 3.0,
     "backoff_first": 0.1,
     "backoff_limit": 2.0,

@@ -48,7 +48,8 @@ class Scenario:
     world: World
     nursery: Nursery
     directory: Path
-    replica: Replica | None = None
+    replica: Replica | None = None  # the one that was started last
+    replicas: list[Replica] = field(default_factory=list)
     settings: dict[str, object] = field(default_factory=dict)
     starts: int = 0
     failures: list[str] = field(default_factory=list)  # what was not so at the end, and anything else that a workload found wrong
@@ -61,7 +62,13 @@ class Scenario:
         kubeconfig = str(self.proxy.kubeconfig(self.directory))
         own = {"kubeconfig": kubeconfig, "namespace": self.namespace, "namespaces": self.namespace}
         self.replica = await self.nursery.start(f"operator-{self.namespace}", **{**own, **self.settings, **settings})
+        self.replicas.append(self.replica)
         return self.replica
+
+    @property
+    def running(self) -> bool:
+        """Whether an operator runs, and none is about to be started again."""
+        return not self._restarting and any(replica.alive for replica in self.replicas)
 
     def crash(self) -> None:
         """SIGKILL the operator now, and start it again as soon as it is gone."""
@@ -108,7 +115,7 @@ class Scenario:
         while time.monotonic() < deadline:
             body = await self.pipeline(name)
             quiet = not self.proxy.sent() or time.monotonic() - self._last_write() > SETTLED
-            if quiet and holds(body) and self.replica is not None and self.replica.alive and not self._restarting:
+            if quiet and holds(body) and self.running:
                 return body
             await asyncio.sleep(0.05)
         status = body.get("status") or {}
@@ -174,8 +181,8 @@ async def scenario(
         try:
             yield found
         finally:
-            if found.replica is not None:
-                found.replica.kill()
+            for replica in found.replicas:
+                replica.kill()
             namespace = await client.get(NAMESPACES, None, name)
             if namespace is not None:
                 await client.delete(NAMESPACES, None, name, uid=namespace["metadata"]["uid"])

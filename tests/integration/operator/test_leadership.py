@@ -16,7 +16,7 @@ from integration.operator.replica import Nursery, Replica
 from integration.operator.scenario import Scenario, scenario
 
 ROUNDS = 20 if os.environ.get("RAG_CAMPAIGN") else 2
-LEASE = {"lease_duration": 3.0, "renew_deadline": 2.0, "retry_period": 0.3}
+LEASE: dict[str, object] = {"lease_duration": 7.0, "renew_deadline": 5.0, "retry_period": 0.5, "write_timeout": 2.0}
 
 
 async def two(found: Scenario) -> dict[str, Replica]:
@@ -80,7 +80,6 @@ async def test_a_leader_that_was_paused_beyond_its_lease_writes_nothing_when_it_
         paused = await leader(found, replicas)
         replicas[paused].signal(signal.SIGSTOP)
         await found.change({"gateway": {"replicas": 2}})
-        found.replica = next(replica for name, replica in replicas.items() if name != paused)
         await found.ready()
         before = len(found.proxy.sent())
         replicas[paused].signal(signal.SIGCONT)
@@ -102,8 +101,7 @@ async def test_a_leader_before_a_server_that_hangs_steps_down_in_time_and_somebo
         found.proxy.open.clear()
         hung = time.monotonic()
         await replicas[led].gone()
-        assert time.monotonic() - hung < 10
+        assert time.monotonic() - hung < 15
         found.proxy.open.set()
-        found.replica = next(replica for name, replica in replicas.items() if name != led)
         await found.change({"gateway": {"replicas": 2}})
         await found.ready()

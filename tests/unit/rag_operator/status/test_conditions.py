@@ -63,7 +63,7 @@ def situation(**changes: Any) -> Situation:
     )
     found = Situation(
         generation=3,
-        before=RAGPipelineStatus(),
+        before=RAGPipelineStatus(phase="Ready"),
         record=Record(stable=REVISION.name),
         now=NOW,
         spec=SPEC,
@@ -198,3 +198,18 @@ def test_an_event_is_made_of_a_transition_and_not_of_a_repetition() -> None:
     bad = summarize(situation(before=good, parts={"Gateway": Part(False, "Starting", "no pod")}))
     assert [(note.reason, note.warning) for note in transitions(good, bad)] == [("Starting", True)]
     assert transitions(bad, bad) == []
+
+
+def test_a_pipeline_that_never_answered_is_not_degraded_while_its_gateways_start() -> None:
+    found = situation(before=RAGPipelineStatus(phase="Indexing"), parts={"Gateway": Part(False, "Starting", "no pod")})
+    assert summarize(found).phase == "Pending"
+
+
+def test_what_a_person_must_act_on_is_told_before_what_is_merely_waited_for() -> None:
+    found = situation(
+        record=Record(rollout=Rollout(REVISION.name, "Indexing")), parts={"Gateway": Part(False, "ImagePullBackOff", "no image")}
+    )
+    found = replace(found, observed=seen(found, index={"ready": False, "reason": "Building", "message": "busy"}))
+    assert conditions.why_not_serving(found) == ("ImagePullBackOff", "no image")
+    waiting = replace(found, parts={"Gateway": Part(False, "Starting", "no pod")})
+    assert conditions.why_not_serving(waiting) == ("Building", "busy")
