@@ -1,0 +1,157 @@
+"""One pass and its documents: embedded, rewritten with the vector they had, failed alone, or lost by the store and written again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from doubles.indexing import SOURCE, Corpus, Killer, Rig, differences, text_of
+from rag_indexer.errors import IndexerError
+from rag_runtime.contracts.index import MetadataSpec
+from rag_runtime.embeddings import RejectedError
+from rag_runtime.milvus.rows import Chunk
+
+DOCUMENTS = {f"{number:02d}.txt": text_of(f"document {number}", 3) for number in range(6)}
+
+
+def field(name: str) -> MetadataSpec:
+    return MetadataSpec.model_validate({"name": name, "from": {"pathPattern": "^([0-9]+)"}})
+
+
+async def test_a_second_pass_writes_and_embeds_nothing(lite: Rig, corpus: Corpus) -> None:
+    corpus.become(DOCUMENTS)
+    await lite.run(lite.source(corpus))
+    lite.double.texts.clear()
+    counting = Killer(lite.store)
+    await lite.run(lite.source(corpus), counting)
+    assert (counting.writes, lite.double.texts) == ([], [])
+
+
+async def test_a_file_that_was_only_touched_is_noted_and_not_parsed_into_writes(lite: Rig, corpus: Corpus) -> None:
+    corpus.become(DOCUMENTS)
+    await lite.run(lite.source(corpus))
+    (corpus.root / "00.txt").touch()
+    counting = Killer(lite.store)
+    await lite.run(lite.source(corpus), counting)
+    assert counting.writes == ["put_ledger", "flush"]
+
+
+async def test_a_newly_declared_field_rewrites_rows_with_the_vectors_they_have(lite: Rig, corpus: Corpus) -> None:
+    corpus.become(DOCUMENTS)
+    await lite.run(lite.source(corpus))
+    before = {chunk.key: chunk.vector for page in lite.store.scan_chunks(vectors=True) for chunk in page}
+    lite.double.texts.clear()
+    lite.metadata = (field("number"),)
+    await lite.run(lite.source(corpus))
+    assert lite.double.texts == []
+    after = {chunk.key: chunk for page in lite.store.scan_chunks(vectors=True) for chunk in page}
+    assert after.keys() == before.keys()
+    for key, chunk in after.items():
+        assert chunk.metadata == {"number": chunk.document.removeprefix(f"{SOURCE}/")[:2]}
+        assert chunk.vector is not None
+        assert before[key] is not None
+        assert np.array_equal(chunk.vector, before[key])  # type: ignore[arg-type]
+
+
+async def test_a_paragraph_put_in_front_embeds_one_text_and_moves_the_others(lite: Rig, corpus: Corpus) -> None:
+    corpus.become({"a.txt": text_of("a", 4)})
+    await lite.run(lite.source(corpus))
+    lite.double.texts.clear()
+    moved = {"a.txt": "A first paragraph that is new and stands alone, as long as a chunk is at the most so far.\n\n" + text_of("a", 4)}
+    corpus.become(moved)
+    counting = Killer(lite.store)
+    await lite.run(lite.source(corpus), counting)
+    assert "rewrite_chunks" in counting.writes
+    assert 1 <= len(lite.double.texts) <= 3
+    assert differences(lite.store, moved) == []
+
+
+async def test_a_line_that_is_added_to_a_file_of_json_lines_is_one_new_document(lite: Rig, corpus: Corpus) -> None:
+    lines = [json.dumps({"id": f"q{number}", "text": f"Answer number {number}."}) for number in range(4)]
+    corpus.become({"faq.jsonl": "\n".join(lines)})
+    outcome = await lite.run(lite.source(corpus))
+    assert outcome.listed.documents == 4
+    lite.double.texts.clear()
+    corpus.become({"faq.jsonl": "\n".join([json.dumps({"id": "new", "text": "A new answer."}), *lines[1:], "not json"])})
+    await lite.run(lite.source(corpus))
+    assert lite.double.texts == ["A new answer."]
+    states = {row.document: row.state for page in lite.store.scan_ledger() for row in page}
+    name = f"{SOURCE}/faq.jsonl"
+    assert states == {f"{name}#{each}": "done" for each in ("new", "q1", "q2", "q3")} | {f"{name}#line-5": "failed"}
+
+
+async def test_a_document_that_cannot_be_parsed_fails_alone(lite: Rig, corpus: Corpus) -> None:
+    corpus.become(DOCUMENTS)
+    (corpus.root / "broken.pdf").write_bytes(b"no pdf at all")
+    outcome = await lite.run(lite.source(corpus))
+    assert outcome.applied
+    row = lite.store.ledger_of([f"{SOURCE}/broken.pdf"])[f"{SOURCE}/broken.pdf"]
+    assert (row.state, row.attempts) == ("failed", 1)
+    assert "not a readable PDF" in row.reason
+    await lite.run(lite.source(corpus))
+    assert lite.store.ledger_of([f"{SOURCE}/broken.pdf"])[f"{SOURCE}/broken.pdf"].attempts == 1, "not tried again at once"
+
+
+async def test_a_text_the_embedder_refuses_fails_its_document_alone(lite: Rig, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rag_runtime.embeddings import EmbeddingsClient
+
+    whole = EmbeddingsClient.embed_documents
+
+    async def picky(self: EmbeddingsClient, texts: Sequence[str], **options: Any) -> Any:
+        if any("poison" in text for text in texts):
+            raise RejectedError("HTTP 400: too long", status=400)
+        return await whole(self, texts, **options)
+
+    monkeypatch.setattr(EmbeddingsClient, "embed_documents", picky)
+    corpus.become({**DOCUMENTS, "bad.txt": "This is poison for an embedder."})
+    assert (await lite.run(lite.source(corpus))).applied
+    assert lite.store.ledger_of([f"{SOURCE}/bad.txt"])[f"{SOURCE}/bad.txt"].state == "failed"
+    assert "refuses a chunk: HTTP 400" in lite.store.ledger_of([f"{SOURCE}/bad.txt"])[f"{SOURCE}/bad.txt"].reason
+    assert [problem for problem in differences(lite.store, DOCUMENTS) if "bad.txt" not in problem] == []
+
+
+class Forgetful(Killer):
+    """A store that acknowledges and shows an insert, and has lost a row of it after the flush: `times` times."""
+
+    def __init__(self, rig: Rig, times: int) -> None:
+        super().__init__(rig.store)
+        self._rig = rig
+        self._times = times
+        self._inserted: list[str] = []
+
+    def insert_chunks(self, chunks: Sequence[Chunk]) -> None:
+        self._rig.store.insert_chunks(chunks)
+        self._inserted.append(chunks[0].key)
+
+    def flush(self) -> None:
+        self._rig.store.flush()
+        if self._times and self._inserted:
+            self._times -= 1
+            self._rig.store.delete_chunks([self._inserted.pop()])
+
+
+async def test_acknowledged_writes_that_were_lost_are_written_again(lite: Rig, corpus: Corpus) -> None:
+    corpus.become(DOCUMENTS)
+    assert (await lite.run(lite.source(corpus), Forgetful(lite, 2))).applied
+    assert differences(lite.store, DOCUMENTS) == []
+
+
+async def test_a_store_that_always_forgets_is_reported_and_not_believed(lite: Rig, corpus: Corpus) -> None:
+    corpus.become(DOCUMENTS)
+    with pytest.raises(IndexerError, match="acknowledged 4 times and cannot be read"):
+        await lite.run(lite.source(corpus), Forgetful(lite, 99))
+
+
+@pytest.mark.parametrize("fault", ["nan", "short", "garbage"])
+async def test_vectors_that_cannot_be_right_are_not_written(lite: Rig, corpus: Corpus, fault: str) -> None:
+    from rag_indexer.errors import EmbedderError
+
+    corpus.become(DOCUMENTS)
+    lite.double.fault = fault
+    with pytest.raises(EmbedderError, match="the embedder's answer cannot be used"):
+        await lite.run(lite.source(corpus))
+    assert lite.store.count_chunks() == 0
