@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 
-import cranfield
 import numpy as np
 import pytest
-from integration.embedder.process import running_embedder
 
+import cranfield
+from integration.embedder.process import running_embedder
 from rag_embedder.engines.base import Vectors
 from rag_indexer.evaluate.metrics import ndcg
 from rag_runtime.contracts.headers import LANE_QUERY
