@@ -89,9 +89,10 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def _line(name: str, figures: Figures, cpu: float | None = None, base: Figures | None = None) -> str:
-    over = f"{figures.p50 - base.p50:8.2f} {figures.p99 - base.p99:8.2f}" if base else f"{'':8} {'':8}"
-    spent = f"{cpu:8.2f}" if cpu is not None else f"{'':8}"
-    return f"{name:40} {figures.p50:8.2f} {figures.p90:8.2f} {figures.p99:8.2f} {over} {spent} {figures.late:8.2f}  {figures.failed} of {figures.requests} failed"
+    times = f"{figures.p50:8.2f} {figures.p90:8.2f} {figures.p99:8.2f}"
+    over = f"{figures.p50 - base.p50:8.2f} {figures.p99 - base.p99:8.2f}" if base else " " * 17
+    spent = f"{cpu:8.2f}" if cpu is not None else " " * 8
+    return f"{name:48} {times} {over} {spent} {figures.late:8.2f}  {figures.failed} of {figures.requests} failed"
 
 
 async def _measure(ports: dict[str, int], core: int, rate: float, seconds: float) -> None:
@@ -123,7 +124,7 @@ def main() -> None:
     upstreams = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
     assert upstreams.stdout is not None
     print(f"{chosen.rate:.0f} requests/s for {chosen.seconds:.0f} s, load average {os.getloadavg()[0]:.1f} on {len(cores)} cores")
-    print(f"{'milliseconds':40} {'p50':>8} {'p90':>8} {'p99':>8} {'+p50':>8} {'+p99':>8} {'CPU':>8} {'late':>8}")
+    print(f"{'milliseconds':48} {'p50':>8} {'p90':>8} {'p99':>8} {'+p50':>8} {'+p99':>8} {'CPU':>8} {'late':>8}")
     try:
         uvloop.run(_measure(json.loads(upstreams.stdout.readline()), cores[0], chosen.rate, chosen.seconds))
     finally:
