@@ -33,6 +33,7 @@ KIND_MILVUS: Final = "milvus"
 KIND_REVISION: Final = "revision"
 KIND_ROUTING: Final = "routing"
 KIND_EVALUATION: Final = "evaluation"
+KIND_NETWORK: Final = "network"
 
 # Annotations of what we own.
 ANNOTATION_DIGEST: Final = f"{GROUP}/digest"  # full digest behind a hashed name

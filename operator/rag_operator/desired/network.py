@@ -38,7 +38,8 @@ def _policy(owner: Owner, kind: str, selector: Mapping[str, str], *, ingress: Se
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": metadata(owner, f"{owner.name}-{kind}", names.KIND_GATEWAY if kind == "default" else kind),
+        # Not the labels of the part it is about: a policy is none of its pieces, and goes when nothing asks for it.
+        "metadata": metadata(owner, f"{owner.name}-{kind}", names.KIND_NETWORK, kind),
         "spec": {
             "podSelector": {"matchLabels": {names.LABEL_PIPELINE: owner.name, **selector}},
             "policyTypes": ["Ingress", "Egress"],

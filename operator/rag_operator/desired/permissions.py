@@ -14,8 +14,9 @@ from rag_operator.desired.context import Manifest, Owner
 from rag_operator.desired.meta import metadata
 
 READ: Final = ("get", "list", "watch")
-# Server-side apply is a patch, which needs create when the object is new; update is the way round ports of Services.
-OWN: Final = (*READ, "create", "patch", "update", "delete")
+# Server-side apply is a patch, and needs create where the object is new.
+APPLY: Final = (*READ, "create", "patch")
+OWN: Final = (*APPLY, "delete")
 _RBAC = "rbac.authorization.k8s.io"
 
 
@@ -37,24 +38,24 @@ class Rule:
 
 # In every namespace that has pipelines.
 OPERATOR: Final = (
-    Rule(names.GROUP, (names.PIPELINES,), READ, "what users want"),
-    Rule(names.GROUP, (names.PIPELINES,), ("patch", "update"), "the finalizer of pipelines with an external store"),
-    Rule(names.GROUP, (f"{names.PIPELINES}/status",), ("patch", "update"), "status"),
-    Rule(names.GROUP, (f"{names.PIPELINES}/finalizers", f"{names.INDEXES}/finalizers"), ("update",), "owners that block deletion"),
+    Rule(names.GROUP, (names.PIPELINES,), (*READ, "patch"), "what users want; the finalizer of those with an external store"),
+    Rule(names.GROUP, (f"{names.PIPELINES}/status", f"{names.INDEXES}/status"), ("patch",), "status; indexers are given the second"),
+    Rule(names.GROUP, (f"{names.PIPELINES}/finalizers",), ("update",), "owners that block deletion, where the cluster asks for this"),
     Rule(names.GROUP, (names.INDEXES,), OWN, "indexes"),
-    Rule(names.GROUP, (f"{names.INDEXES}/status",), ("patch", "update"), "conditions of indexes; indexers patch the rest"),
-    Rule("apps", ("controllerrevisions", "deployments", "statefulsets"), OWN, "recorded revisions and workloads"),
-    Rule("batch", ("jobs",), OWN, "builds, copies, drops, evaluations"),
+    Rule("apps", ("controllerrevisions", "deployments"), OWN, "recorded revisions and what serves"),
+    Rule("apps", ("statefulsets",), APPLY, "standalone Milvus, which is never deleted but with its pipeline"),
+    Rule("batch", ("jobs",), (*READ, "create", "delete"), "builds, copies, drops, evaluations, which never change"),
     Rule("autoscaling", ("horizontalpodautoscalers",), OWN, "autoscalers"),
     Rule("policy", ("poddisruptionbudgets",), OWN, "disruption budgets"),
     Rule("networking.k8s.io", ("ingresses", "networkpolicies"), OWN, "the way to the gateway, and no other"),
     Rule(_RBAC, ("roles", "rolebindings"), OWN, "rights of gateways and indexers, none beyond the operator's own"),
-    Rule("", ("configmaps",), OWN, "routing tables; referenced prompts are read"),
-    Rule("", ("services", "serviceaccounts", "persistentvolumeclaims"), OWN, "Services, accounts, claims"),
-    Rule("", ("pods",), READ, "why something is not ready, and who still serves an old epoch"),
-    Rule("", ("events",), ("list", "create", "patch"), "transitions; why a pod that cannot start does not"),
+    Rule("", ("configmaps", "persistentvolumeclaims"), APPLY, "routing tables, volumes; references are read; none is ever deleted"),
+    Rule("", ("serviceaccounts",), OWN, "accounts of gateways and indexers"),
+    Rule("", ("services",), (*OWN, "update"), "Services; apply cannot take back a port that somebody renumbered"),
+    Rule("", ("pods",), ("list", "watch"), "why something is not ready, and who still serves an old epoch"),
+    Rule("", ("events",), ("list", "create"), "transitions; why a pod that cannot start does not"),
     Rule("monitoring.coreos.com", ("podmonitors",), OWN, "monitors, where prometheus-operator is installed"),
-    Rule("milvus.io", ("milvuses",), OWN, "clusters of Milvus, where milvus-operator is installed"),
+    Rule("milvus.io", ("milvuses",), APPLY, "clusters of Milvus, where milvus-operator is installed"),
 )
 # In the whole cluster, also when the operator looks after some namespaces only.
 DISCOVERY: Final = (

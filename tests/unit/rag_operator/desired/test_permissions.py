@@ -9,6 +9,7 @@ from rag_operator.desired.children import children
 from rag_operator.desired.context import Owner, Surroundings
 from rag_operator.desired.permissions import Rule
 from rag_operator.kube import resources
+from rag_operator.kube.apply import CREATE_ONLY
 
 
 def rights(rules: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
@@ -31,7 +32,7 @@ def test_the_operator_may_write_every_kind_that_it_builds() -> None:
     for _, name, spec in examples():
         for manifest in children(Owner(name, "n", "u"), wanted_of(revision_of(spec, pipeline=name)), Surroundings(pod_monitors=True)):
             resource = resources.of(manifest)
-            for verb in ("create", "patch", "get"):
+            for verb in ("create", "get", *(() if manifest["kind"] in CREATE_ONLY else ("patch",))):
                 assert (resource.group, resource.plural, verb) in OPERATOR, f"{verb} {resource.plural}"
 
 
@@ -39,6 +40,11 @@ def test_the_operator_may_watch_every_kind_that_it_watches() -> None:
     for resource in resources.WATCHED:
         for verb in ("list", "watch"):
             assert (resource.group, resource.plural, verb) in OPERATOR, f"{verb} {resource.plural}"
+
+
+def test_what_holds_data_is_never_deleted() -> None:
+    for resource in (resources.CLAIMS, resources.STATEFUL_SETS, resources.MILVUS, resources.CONFIG_MAPS):
+        assert (resource.group, resource.plural, "delete") not in OPERATOR
 
 
 def test_the_operator_holds_every_right_that_it_gives_away() -> None:
