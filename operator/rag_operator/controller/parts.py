@@ -12,7 +12,7 @@ from rag_operator.controller.components import Children, troubles_of
 from rag_operator.controller.pods import Trouble
 from rag_operator.kube.child import Child
 from rag_operator.kube.resources import AUTOSCALERS, CLAIMS, DEPLOYMENTS, INGRESSES, MILVUS, STATEFUL_SETS
-from rag_operator.status.situation import Part, PartName
+from rag_operator.status.situation import Failure, Part, PartName
 
 _READY: Final = Part(True, "Serving")
 
@@ -26,6 +26,26 @@ def parts(pipeline: str, spec: RAGPipelineSpec, children: Children, slow: Iterab
         "Indexer": _workload(children.get((DEPLOYMENTS.kind, names.indexer(pipeline))), names.KIND_INDEXER, children, told),
         "Scaling": _scaling(children),
     }
+
+
+def unfinished(children: Children, slow: Iterable[Trouble]) -> tuple[Failure, ...]:
+    """Workloads that are not as the spec asks, although they may answer: an update under way, pods that cannot run. Worst first."""
+    told, found = tuple(slow), []
+    for (kind, name), child in sorted(children.items()):
+        if kind not in (DEPLOYMENTS.kind, STATEFUL_SETS.kind) or not child.replicas:
+            continue
+        trouble = pods.worst(troubles_of(child.component, children, told))
+        if trouble is not None:
+            found.append((trouble.rank, Failure(trouble.reason, trouble.message, lasting=True)))
+        elif _is_updating(child):
+            found.append(((99, name, ""), Failure("RollingUpdate", f"{name} is being updated")))
+    return tuple(failure for _, failure in sorted(found, key=lambda one: one[0]))
+
+
+def _is_updating(child: Child) -> bool:
+    status = child.status()
+    current = int(status.get("observedGeneration") or 0) >= child.generation
+    return not current or int(status.get("updatedReplicas") or 0) < (child.replicas or 0)
 
 
 def endpoint(namespace: str, pipeline: str, spec: RAGPipelineSpec, children: Children) -> str:

@@ -88,6 +88,7 @@ class Reporter:
             plan=decided.plan if decided is not None else None,
             observed=decided.observed if decided is not None else Observed(),
             parts=parts.parts(seen.key.name, spec, seen.children, seen.slow) if spec is not None and decided is not None else {},
+            unfinished=parts.unfinished(seen.children, seen.slow) if decided is not None else (),
             indexes=decided.statuses if decided is not None else {},
             failure=failure,
             endpoint=parts.endpoint(seen.key.namespace, seen.key.name, spec, seen.children) if spec is not None else None,

@@ -136,6 +136,8 @@ def reconciling(situation: Situation) -> Verdict:
         return Verdict("False", "Halted")
     if situation.stable is None or ready(situation).status != "True":
         return Verdict("True", "WaitingForParts", why_not_serving(situation)[1])
+    if situation.unfinished:
+        return Verdict("True", situation.unfinished[0].reason, situation.unfinished[0].message)
     return Verdict("False", "Settled")
 
 

@@ -50,6 +50,7 @@ class Situation:
     observed: Observed = field(default_factory=Observed)
     parts: Mapping[PartName, Part] = field(default_factory=dict)
     indexes: Mapping[str, RAGIndexStatus] = field(default_factory=dict)
+    unfinished: tuple[Failure, ...] = ()  # workloads that answer, but not yet as the spec asks; worst first
     failure: Failure | None = None
     endpoint: str | None = None
     upgrade: str | None = None

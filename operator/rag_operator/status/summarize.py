@@ -81,6 +81,8 @@ def phase_of(situation: Situation, found: tuple[Condition, ...]) -> Phase:
         return "Pending" if situation.before.phase in (None, "Pending", "Indexing") else "Degraded"
     if situation.record.rollout is not None:
         return "RollingOut"
+    if situation.unfinished and situation.unfinished[0].lasting:
+        return "Degraded"
     return "Degraded" if said[conditions.READY] != "True" else "Ready"
 
 
@@ -95,6 +97,8 @@ def message_of(situation: Situation, found: tuple[Condition, ...], phase: Phase)
         return situation.plan.blocked[0]
     if situation.record.rollout is not None and situation.stable is not None:
         return situation.record.rollout.held or f"revision {situation.record.rollout.candidate} is being rolled out"
+    if situation.unfinished and said[conditions.READY].status == "True":
+        return situation.unfinished[0].message
     if phase == "Ready":
         fresh = said[conditions.INDEX_FRESH]
         return fresh.message if fresh.status == "False" else "questions are answered"

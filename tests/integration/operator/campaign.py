@@ -67,7 +67,6 @@ async def run(
         if disturb is not None:
             found.proxy.decide = disturb
         wrong: list[str] = []
-        safety = found.proxy.observe = oracles.Safety()
         honesty = asyncio.create_task(_watch_honesty(found, wrong))
         body: dict[str, Any] = {}
         writes = 0
@@ -84,7 +83,7 @@ async def run(
             honesty.cancel()
             await asyncio.gather(honesty, return_exceptions=True)
         wrong += [f"not quiet: {write.method} {write.path}" for write in found.proxy.sent()[writes:]]
-        return await _result(found, body, [*wrong, *safety.broken, *_defects(found), *found.failures])
+        return await _result(found, body, [*wrong, *found.safety.broken, *_defects(found), *found.failures])
 
 
 async def _result(found: Scenario, body: dict[str, Any], wrong: list[str]) -> Result:

@@ -125,6 +125,7 @@ class Safety:
 
     def __init__(self) -> None:
         self.broken: list[str] = []
+        self.deleting = False  # the pipeline is: then its data go, whatever its table says
         self._table = ""
         self._recorded = False
 
@@ -144,7 +145,7 @@ class Safety:
     def _index(self, plural: str, write: Write) -> None:
         spec = write.body.get("spec") or {}
         going = spec.get("collecting") or (spec.get("work") or {}).get("mode") == "Drop"
-        if plural == "ragindexes" and going and f'"{spec.get("collection")}"' in self._table:
+        if plural == "ragindexes" and going and not self.deleting and f'"{spec.get("collection")}"' in self._table:
             self.broken.append(f"collection {spec.get('collection')} is dropped while the routing table names it")
 
 

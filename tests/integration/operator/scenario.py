@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from integration.operator.oracles import Safety
 from integration.operator.proxy import Proxy, Write
 from integration.operator.replica import Nursery, Replica
 from integration.operator.world import World
@@ -51,6 +52,7 @@ class Scenario:
     replica: Replica | None = None  # the one that was started last
     replicas: list[Replica] = field(default_factory=list)
     settings: dict[str, object] = field(default_factory=dict)
+    safety: Safety = field(default_factory=Safety)
     starts: int = 0
     failures: list[str] = field(default_factory=list)  # what was not so at the end, and anything else that a workload found wrong
     patience: float = 90.0  # seconds
@@ -177,7 +179,7 @@ async def scenario(
     ):
         await client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         found = Scenario(name, client, proxy, world, nursery, own, settings=dict(settings))
-        proxy.on_crash = found.crash
+        proxy.on_crash, proxy.observe = found.crash, found.safety
         try:
             yield found
         finally:

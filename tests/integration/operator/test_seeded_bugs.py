@@ -40,5 +40,6 @@ async def test_a_deliberate_bug_is_found(api: ApiServer, nursery: Nursery, tmp_p
     if workload not in references:
         references[workload] = await run(api, nursery, tmp_path, BY_NAME[workload])
     assert references[workload].wrong == []
-    result = await run(api, nursery, tmp_path, BY_NAME[workload], disturbance, patience=12.0, bug=bug)
+    # Without comparing with complete lists, which mends much of what these bugs do.
+    result = await run(api, nursery, tmp_path, BY_NAME[workload], disturbance, patience=20.0, bug=bug, resync=600.0)
     assert compare(references[workload], result) != []

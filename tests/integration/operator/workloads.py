@@ -104,6 +104,7 @@ async def delete_external(found: Scenario) -> dict[str, Any]:
     store = {"milvus": {"external": {"address": "milvus.example:19530"}}}
     await found.create({**MINIMAL, "vectorStore": store, "deletionPolicy": "Delete"})
     body = await found.ready()
+    found.safety.deleting = True
     await found.client.delete(PIPELINES, found.namespace, body["metadata"]["name"], uid=body["metadata"]["uid"])
     gone_body = await found.until("gone", gone)
     if not any("/jobs" in write.path and "-drop-" in str(write.body.get("metadata", {}).get("name")) for write in found.proxy.sent()):

@@ -59,7 +59,8 @@ def test_an_embedder_is_ready_with_its_first_pod(ready: int, *, expected: bool) 
 
 
 def test_what_does_not_exist_is_missing() -> None:
-    assert {name: (state.exists, state.reason) for name, state in found().items()} == {EMBEDDER: (False, "Missing"), INDEX: (False, "Missing")}
+    said = {name: (state.exists, state.reason) for name, state in found().items()}
+    assert said == {EMBEDDER: (False, "Missing"), INDEX: (False, "Missing")}
 
 
 def test_an_unready_embedder_speaks_in_the_words_of_its_pods() -> None:

@@ -115,6 +115,16 @@ CASES = {
         "Degraded",
         {"Stalled": "True", "Reconciling": "False"},
     ),
+    "an update in place is under way": (
+        {"unfinished": (Failure("RollingUpdate", "x is being updated"),)},
+        "Ready",
+        {"Ready": "True", "Reconciling": "True"},
+    ),
+    "an update in place cannot be scheduled": (
+        {"unfinished": (Failure("Unschedulable", "0/1 nodes", lasting=True),)},
+        "Degraded",
+        {"Ready": "True", "Reconciling": "True"},
+    ),
     "the server did not answer": ({"failure": Failure("ServerUnavailable", "x")}, "Ready", {"Reconciling": "True", "Stalled": "False"}),
 }
 
