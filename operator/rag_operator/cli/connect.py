@@ -13,7 +13,7 @@ import yaml
 from rag_operator.kube.access import load
 from rag_operator.kube.client import Client, Object
 from rag_operator.kube.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, INDEXES, PIPELINES
-from rag_operator.names import LABEL_PIPELINE
+from rag_operator.names import KIND_REVISION, LABEL_KIND, LABEL_PIPELINE
 
 ANSWER_SECONDS: Final = 120.0
 
@@ -55,7 +55,9 @@ class Session:
 
     async def records(self, pipeline: str) -> list[Object]:
         """Return the recorded revisions of a pipeline."""
-        return await self.client.list(CONTROLLER_REVISIONS, self.namespace, labels=f"{LABEL_PIPELINE}={pipeline}")
+        # A StatefulSet's own ControllerRevisions carry the pipeline's label, too.
+        ours = f"{LABEL_PIPELINE}={pipeline},{LABEL_KIND}={KIND_REVISION}"
+        return await self.client.list(CONTROLLER_REVISIONS, self.namespace, labels=ours)
 
     async def text(self, config_map: str, key: str) -> str | None:
         """Return what a ConfigMap says under a key, `None` when it does not exist."""

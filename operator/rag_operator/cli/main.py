@@ -223,10 +223,10 @@ def evaluate(
 
 async def _evaluate(session: Session, name: str, asked: list[questions.Question], chosen: list[str], k: int) -> dict[str, dict[str, float]]:
     seen = view.status_of(await session.pipeline(name))
-    serving = [one.revision for one in (seen.stable, seen.candidate) if one is not None]
-    if not (chosen or serving):
+    known = chosen or view.reachable(seen)
+    if not known:
         raise CommandError("no revision serves yet")
-    return {one: questions.means(await asking.evaluate(session, name, one, asked, k)) for one in chosen or serving}
+    return {one: questions.means(await asking.evaluate(session, name, one, asked, k)) for one in known}
 
 
 def _verb(

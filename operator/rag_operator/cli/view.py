@@ -38,6 +38,14 @@ def status_of(pipeline: Object) -> RAGPipelineStatus:
     return RAGPipelineStatus.model_validate(pipeline.get("status") or {})
 
 
+def reachable(status: RAGPipelineStatus) -> list[str]:
+    """Return the revisions that the preview port can answer by: stable, and a candidate whose parts are ready."""
+    found = [status.stable.revision] if status.stable else []
+    if status.candidate and status.candidate.stage in ("Evaluating", "WarmingUp", "Shifting"):
+        found.append(status.candidate.revision)
+    return found
+
+
 def tree(pipeline: Object, indexes: Sequence[Object] = ()) -> Tree:
     """Return the whole picture of one pipeline."""
     status = status_of(pipeline)

@@ -191,10 +191,13 @@ def _parsed(what: str, response: aiohttp.ClientResponse, body: bytes) -> Object:
         answer = {"message": body[:200].decode(errors="replace")}
     if not isinstance(answer, dict):
         answer = {"message": str(answer)[:200]}
+    # A Service behind the proxy words its errors as OpenAI does.
+    proxied = answer.get("error")
+    message = answer.get("message") or (proxied.get("message") if isinstance(proxied, dict) else proxied) or ""
     wish = response.headers.get("Retry-After", "")
     raise errors.from_status(
         response.status,
-        f"{what}: {response.status} {answer.get('message', '')}",
+        f"{what}: {response.status} {message}",
         reason=str(answer.get("reason", "")),
         retry_after=float(wish) if wish.isdigit() else None,
     )

@@ -69,6 +69,7 @@ class FakeClient:
         if resource is INDEXES:
             return [{"metadata": {"name": name}, "status": status} for name, status in self.indexes.items()]
         assert resource is CONTROLLER_REVISIONS
+        assert labels == "ragops.dev/pipeline=handbook,ragops.dev/kind=revision", "a StatefulSet has ControllerRevisions, too"
         return [revision_record.manifest(OWNER, revision, 1) for revision in self.records]
 
     async def patch(self, resource: Resource, namespace: str | None, name: str, change: Mapping[str, Any]) -> dict[str, Any]:

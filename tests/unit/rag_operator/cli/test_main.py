@@ -197,6 +197,14 @@ def test_evaluate_asks_both_revisions_the_same_questions(rag: Command, client: F
     assert (found["aaaaaaaaaa"]["MRR"], round(found["aaaaaaaaaa"]["nDCG@10"], 4)) == (0.5, 0.6309)
 
 
+def test_evaluate_leaves_out_a_candidate_that_nobody_can_reach_yet(rag: Command, client: FakeClient, tmp_path: Path) -> None:
+    file = tmp_path / "set.jsonl"
+    file.write_text(json.dumps({"id": "1", "text": "How?", "relevant": {"docs/a": 1}}) + "\n")
+    client.status = {**client.status, "candidate": {**client.status["candidate"], "stage": "Indexing"}}
+    client.answers = {"aaaaaaaaaa": {"revision": "aaaaaaaaaa", "results": []}}
+    assert set(json.loads(rag("evaluate", "handbook", str(file), "-o", "json").output)) == {"aaaaaaaaaa"}
+
+
 def test_evaluate_refuses_answers_of_another_revision(rag: Command, client: FakeClient, tmp_path: Path) -> None:
     file = tmp_path / "set.jsonl"
     file.write_text(json.dumps({"id": "1", "text": "How?", "relevant": {"docs/a": 1}}) + "\n")
