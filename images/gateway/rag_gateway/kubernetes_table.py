@@ -31,12 +31,18 @@ WATCH_GRACE_SECONDS = 10
 READ_SECONDS = 10
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
+# A gateway is there before its first table, and should answer as soon as there is one.
+MISSING_PAUSE_SECONDS = 0.5
 # A ConfigMap has at most 1 MiB, and JSON escapes and managed fields make an event longer.
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 
 
 class ReadError(Exception):
     """The API server refused, or said what cannot be understood."""
+
+
+class MissingError(ReadError):
+    """There is no such ConfigMap: the pipeline has nothing to answer by yet."""
 
 
 class ConfigMapSource:
@@ -48,13 +54,18 @@ class ConfigMapSource:
 
     async def texts(self) -> AsyncIterator[str | bytes]:
         """The table's text whenever it may have changed; reads again for ever."""
-        pause = FIRST_PAUSE_SECONDS
+        pause, waiting = FIRST_PAUSE_SECONDS, False
         while True:
             try:
                 async with _connected() as api:
                     async for text in self._followed(api):
-                        pause = FIRST_PAUSE_SECONDS
+                        pause, waiting = FIRST_PAUSE_SECONDS, False
                         yield text
+            except MissingError:
+                if not waiting:
+                    logger.info("waiting for the routing table", extra={"configmap": self._name})
+                waiting = True
+                await asyncio.sleep(MISSING_PAUSE_SECONDS)
             except (ReadError, config.ConfigException, aiohttp.ClientError, OSError, TimeoutError) as error:
                 logger.warning("failed to follow the routing table", extra={"configmap": self._name, "reason": _short(error)})
                 await asyncio.sleep(random.uniform(pause / 2, pause))
@@ -105,6 +116,8 @@ class _Api:
         timeout = aiohttp.ClientTimeout(total=seconds)
         url = str(self._configuration.host).rstrip("/") + path
         async with self._session.get(url, params=query, headers=headers, timeout=timeout) as response:
+            if response.status == 404:
+                raise MissingError(path)
             if response.status != 200:
                 raise ReadError(f"HTTP {response.status}: {(await response.content.read(500)).decode(errors='replace')}")
             yield response
