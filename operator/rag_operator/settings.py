@@ -27,6 +27,7 @@ class Settings(BaseSettings):
 
     # Images of the data plane. `{version}` is a pipeline's runtime.version.
     image_embedder: str = "ragops.dev/embedder:{version}"
+    image_embedder_gpu: str = "ragops.dev/embedder-gpu:{version}"  # where the pod asks for a GPU
     image_gateway: str = "ragops.dev/gateway:{version}"
     image_indexer: str = "ragops.dev/indexer:{version}"
     image_milvus: str = "milvusdb/milvus:v2.6.4"

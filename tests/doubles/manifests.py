@@ -20,6 +20,7 @@ from rag_operator.rollout.identity import declared_index, resolve
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TEMPLATES = {
     "embedder": "ragops.dev/embedder:{version}",
+    "embedder-gpu": "ragops.dev/embedder-gpu:{version}",
     "gateway": "ragops.dev/gateway:{version}",
     "indexer": "ragops.dev/indexer:{version}",
     "milvus": "milvusdb/milvus:v2.6.4",

@@ -54,7 +54,7 @@ capabilities: {drop: [ALL]}
 - {name: RAG_OPERATOR_LOG_LEVEL, value: {{ .Values.logLevel }}}
 - {name: RAG_OPERATOR_NAMESPACES, value: {{ join "," .Values.watch.namespaces | quote }}}
 {{- range $kind, $image := .Values.dataPlane.images }}
-- {name: RAG_OPERATOR_IMAGE_{{ upper $kind }}, value: {{ $image | quote }}}
+- {name: RAG_OPERATOR_IMAGE_{{ $kind | snakecase | upper }}, value: {{ $image | quote }}}
 {{- end }}
 - {name: RAG_OPERATOR_IMAGE_PULL_POLICY, value: {{ .Values.dataPlane.pullPolicy }}}
 - {name: RAG_OPERATOR_API_SERVER_CIDRS, value: {{ join "," .Values.network.apiServerCIDRs | quote }}}

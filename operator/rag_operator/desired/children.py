@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rag_operator import names
-from rag_operator.desired import autoscaling, embedder, gateway, generator, indexer, jobs, milvus, models, monitoring, network
+from rag_operator.desired import autoscaling, embedder, gateway, generator, images, indexer, jobs, milvus, models, monitoring, network
 from rag_operator.desired.context import IndexIntent, Manifest, Owner, Surroundings
 from rag_operator.desired.sizing import size
 from rag_operator.model.plan import EvaluationIntent, Keep
@@ -103,7 +103,7 @@ def _embedders(owner: Owner, wanted: Wanted, surroundings: Surroundings) -> list
     for use in uses(wanted, names.KIND_EMBEDDER):
         spec = use.revision.spec.embedder.local
         scale = size(spec.replicas, spec.autoscaling, idle=use.idle, floor=use.floor) if spec is not None else size(None, None)
-        image = use.revision.images[names.KIND_EMBEDDER]
+        image = images.of_embedder(use.revision.images, spec.pod) if spec is not None else ""
         found += embedder.children(
             owner, use.component, spec, image=image, size=scale, lane=autoscaling.lane(use.weight), surroundings=surroundings
         )

@@ -188,7 +188,11 @@ def _over_nodes() -> Manifest:
 
 def _gpu_tolerations(settings: PodSettings, present: Sequence[Mapping[str, Any]]) -> list[Manifest]:
     """GPU nodes are by custom tainted with the name of their resource; who asks for one tolerates it."""
-    limits = (settings.resources.limits if settings.resources is not None else None) or {}
     borne = {toleration.get("key") for toleration in present}
-    devices = sorted(name for name in limits if "/" in name and name not in borne)
-    return [{"key": name, "operator": "Exists", "effect": "NoSchedule"} for name in devices]
+    return [{"key": name, "operator": "Exists", "effect": "NoSchedule"} for name in devices(settings) if name not in borne]
+
+
+def devices(settings: PodSettings) -> list[str]:
+    """Names of the devices that the pod asks for: resources that a vendor's plugin brings."""
+    limits = (settings.resources.limits if settings.resources is not None else None) or {}
+    return sorted(name for name in limits if "/" in name)

@@ -25,6 +25,7 @@ from rag_operator.controller.reconcile import Reconciler, Tools
 from rag_operator.controller.report import Reporter
 from rag_operator.controller.resync import Resync
 from rag_operator.controller.writer import Writer
+from rag_operator.desired import images
 from rag_operator.kube import access
 from rag_operator.kube.client import Client, Fence, open_fence
 from rag_operator.kube.lease import Lease, Timing
@@ -187,6 +188,7 @@ async def _until_answered(discovery: surroundings.Discovery) -> surroundings.Sur
 def _templates(settings: Settings) -> dict[str, str]:
     return {
         names.KIND_EMBEDDER: settings.image_embedder,
+        images.EMBEDDER_GPU: settings.image_embedder_gpu,
         names.KIND_GATEWAY: settings.image_gateway,
         names.KIND_INDEXER: settings.image_indexer,
         names.KIND_MILVUS: settings.image_milvus,

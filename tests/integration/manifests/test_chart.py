@@ -145,6 +145,7 @@ def test_the_operator_understands_every_setting_of_the_chart(monkeypatch: pytest
     assert settings.scraper_namespaces == ("monitoring",)
     assert settings.api_server_cidrs == ("10.0.0.1/32",)
     assert settings.image_embedder == "ragops.dev/embedder:{version}"
+    assert settings.image_embedder_gpu == "ragops.dev/embedder-gpu:{version}"
 
 
 @pytest.mark.parametrize(

@@ -94,5 +94,10 @@ def test_resources_of_the_user_replace_the_defaults(given: dict[str, Any]) -> No
     assert container_of(embedder(pod={"resources": given}))["resources"] == given
 
 
+@pytest.mark.parametrize(("limits", "image"), [({"memory": "1Gi"}, "embedder"), ({"nvidia.com/gpu": "1"}, "embedder-gpu")])
+def test_a_pod_that_asks_for_a_gpu_runs_the_image_that_can_use_it(limits: dict[str, str], image: str) -> None:
+    assert container_of(embedder(pod={"resources": {"limits": limits}}))["image"] == f"ragops.dev/{image}:0.1"
+
+
 def test_without_resources_the_pod_still_asks_for_something() -> None:
     assert container_of(embedder())["resources"]["requests"]["memory"]
