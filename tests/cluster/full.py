@@ -32,6 +32,7 @@ CORE_BINARIES = (
 )  # fmt: skip
 
 
+_PATIENCE_SECONDS = 20
 _WHAT_TO_DO = "read the whole log; `make cluster` can always be repeated, `make cluster-down cluster` begins anew"
 
 
@@ -82,11 +83,11 @@ class Cluster:
 
     def status(self) -> dict[str, str]:
         """Component name -> what it does, in words."""
-        found = {process.component: process.pid for process in processes.running(self.state)}
-        states = {name: f"running, pid {found[name]}" if name in found else "not running" for name in COMPONENTS}
+        found = {name: processes.find(self.state, name, _program(name)) for name in COMPONENTS}
+        states = {name: f"running, pid {process.pid}" if process else "not running" for name, process in found.items()}
         if self.network.exists():
-            states["network namespace"] = f"there; packets that tried to leave it: {self.network.leaked_packets()}"
-        if "kube-apiserver" in found:
+            states["network namespace"] = self._network_state()
+        if found["kube-apiserver"]:
             states |= self._pods()
         return states
 
@@ -184,7 +185,7 @@ class Cluster:
 
     def _ensure_running(self, component: Component) -> None:
         found = processes.find(self.state, component.name, _program(component.name))
-        if found and found.fingerprint == component.fingerprint() and component.ready():
+        if found and found.fingerprint == component.fingerprint() and _is_well(component):
             return
         with step(f"{'restart' if found else 'start'} {component.name}"):
             if found:
@@ -227,6 +228,12 @@ class Cluster:
         log = self.state / "logs" / f"{name}.log"
         return f"the end of {log}:\n{last_lines(log.read_text(errors='replace'))}\nWhat to do: {_WHAT_TO_DO}"
 
+    def _network_state(self) -> str:
+        try:
+            return f"there; packets that tried to leave it: {self.network.leaked_packets()}"
+        except ClusterError:
+            return "broken; `up` mends it"
+
     def _pods(self) -> dict[str, str]:
         with suppress(ClusterError):
             listed = json.loads(self.kubectl("get", "pods", "-A", "-o", "json", "--request-timeout=5s"))["items"]
@@ -242,6 +249,14 @@ def current_kubeconfig() -> Path | None:
     if not os.environ.get("KUBECONFIG"):
         raise ClusterError("CLUSTER=current uses the cluster that KUBECONFIG points at, and it is not set")
     return Path(os.environ["KUBECONFIG"])
+
+
+def _is_well(component: Component) -> bool:
+    """On a loaded machine a healthy component may take its time to answer; restarting it then would do harm."""
+    with suppress(ClusterError):
+        processes.wait_until(component.ready, _PATIENCE_SECONDS, f"{component.name} to answer")
+        return True
+    return False
 
 
 def _program(component: str) -> str | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from pathlib import Path
 
 from cluster.certificates import Certificate
+from cluster.paths import write_if_changed
 
 
 def write_kubeconfig(path: Path, *, server: str, authority: Path, client: Certificate) -> Path:
@@ -28,8 +28,7 @@ def write_kubeconfig(path: Path, *, server: str, authority: Path, client: Certif
         "contexts": [{"name": "rag", "context": {"cluster": "rag", "user": "user"}}],
         "current-context": "rag",
     }
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(document, file, indent=1)
+    write_if_changed(path, json.dumps(document, indent=1), mode=0o600)
     return path
 
 

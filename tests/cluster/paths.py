@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,12 +39,13 @@ def exclusive(path: Path) -> Iterator[None]:
         yield
 
 
-def write_if_changed(path: Path, text: str) -> bool:
-    """Replace `path` atomically; return whether its content changed."""
+def write_if_changed(path: Path, text: str, mode: int = 0o644) -> bool:
+    """Replace `path` atomically, so that readers never see half of it; return whether its content changed."""
     if path.exists() and path.read_text() == text:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
+        file.write(text)
     temporary.replace(path)
     return True

@@ -112,8 +112,10 @@ def test_up_heals_a_killed_component(cluster: Cluster, make_namespace: Callable[
     victim = find(cluster, component)
     os.kill(victim, signal.SIGKILL)
     wait_until(lambda: not processes.alive(victim), 10, "the component to die")
+    assert cluster.status()[component] == "not running"
     cluster.up()
     assert find(cluster, component) != victim
+    assert cluster.status()[component].startswith("running")
     namespace = make_namespace()
     namespace.apply(pod("fresh"))
     namespace.wait("pod/fresh", "condition=Ready")
@@ -123,6 +125,14 @@ def test_up_heals_a_frozen_api_server(cluster: Cluster) -> None:
     os.kill(find(cluster, "kube-apiserver"), signal.SIGSTOP)
     cluster.up()
     assert "rag-node" in cluster.kubectl("get", "nodes")
+
+
+def test_up_heals_a_network_namespace_that_was_half_made(cluster: Cluster) -> None:
+    cluster.down()
+    cluster.network.path.touch()
+    assert "broken" in cluster.status()["network namespace"]
+    cluster.up()
+    assert "packets that tried to leave it: 0" in cluster.status()["network namespace"]
 
 
 def test_up_heals_a_lost_network(cluster: Cluster) -> None:
