@@ -192,7 +192,7 @@ class Cluster:
                 processes.stop(found.pid)
             component = replace(component, hint=component.hint or _WHAT_TO_DO)
             processes.start_detached(component, self.state)
-            processes.wait_ready(component, alive=lambda: processes.find(self.state, component.name) is not None)
+            processes.wait_ready(component, alive=lambda: processes.is_there(self.state, component.name))
 
     def _install_addons(self, plane: ControlPlane, node: Node) -> None:
         values = self._addon_values(plane)

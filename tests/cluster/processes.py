@@ -74,6 +74,15 @@ def find(owner: Path, component: str, program: str | None = None) -> Running | N
     return None
 
 
+def is_there(owner: Path, component: str) -> bool:
+    """Whether a process of the component lives. Looks again before it says no: during execve a process has no marks."""
+    for _ in range(10):
+        if find(owner, component):
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def start(component: Component, owner: Path) -> subprocess.Popen[bytes]:
     """Start a child that dies with the thread that starts it: a test run killed with SIGKILL cannot clean up."""
     return _spawn(component, owner, ["setpriv", "--pdeathsig", "KILL"])

@@ -25,13 +25,13 @@ def python(tmp_path: Path, code: str) -> Component:
 def test_a_detached_process_is_found_by_its_mark_and_nobody_elses_is(tmp_path: Path) -> None:
     component = python(tmp_path, STUBBORN)
     processes.start_detached(component, tmp_path)
-    processes.wait_ready(component, alive=lambda: processes.find(tmp_path, "thing") is not None)
+    processes.wait_ready(component, alive=lambda: processes.is_there(tmp_path, "thing"))
     found = processes.find(tmp_path, "thing")
     assert found
     assert found.fingerprint == component.fingerprint()
     assert processes.find(tmp_path / "other", "thing") is None
     processes.stop(found.pid, timeout=0.1)
-    assert processes.find(tmp_path, "thing") is None
+    assert not processes.is_there(tmp_path, "thing")
 
 
 def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
