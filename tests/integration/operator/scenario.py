@@ -21,7 +21,7 @@ from rag_operator.kube.client import Client
 from rag_operator.kube.resources import CHILDREN, NAMESPACES, PIPELINES, PODS, Resource
 
 NAME = "handbook"
-SETTLED = 0.5  # seconds without a write and without unfinished business
+SETTLED = 1.5  # seconds without a write: a planner that waits for gateways looks again after one
 Change = Mapping[str, Any]
 
 MINIMAL: dict[str, Any] = {

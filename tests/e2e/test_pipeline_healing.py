@@ -1,0 +1,140 @@
+"""A pipeline in the real cluster, with the real images: at rest, after every hand that touches it, and after every mistake in its spec."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.full import Cluster
+from cluster.processes import wait_until
+from e2e.namespaces import Namespace, has_service_account
+from e2e.test_chart_install import CHART, NAME, Installed, chart_values, manifests
+
+ROOT = Path(__file__).parents[2]
+AT_REST = 30.0  # seconds
+HEALED = 10.0
+RECOVERED = 60.0
+KINDS = ",".join(
+    (
+        "deployments",
+        "statefulsets",
+        "services",
+        "horizontalpodautoscalers",
+        "poddisruptionbudgets",
+        "networkpolicies",
+        "roles",
+        "rolebindings",
+        "serviceaccounts",
+        "ragindexes",
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def running(cluster: Cluster) -> Iterator[Installed]:
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
+    name = f"heal-{uuid.uuid4().hex[:6]}"
+    cluster.kubectl("create", "namespace", name)
+    namespace = Namespace(name, cluster)
+    wait_until(lambda: has_service_account(cluster, name), 30, "the default service account")
+    release = Installed(namespace, chart_values(cluster, name))
+    try:
+        release.helm("install", name, str(CHART), "--values=-", values=release.values)
+        namespace.kubectl("rollout", "status", f"deployment/{name}", "--timeout=120s", timeout=150)
+        namespace.apply(*manifests(cluster))
+        wait_until(lambda: ready(release), 300, "the pipeline to be Ready", 1)
+        yield release
+    finally:
+        cluster.kubectl("delete", "namespace", name, "--wait=false")
+        cluster.kubectl("delete", "clusterrole,clusterrolebinding", "-l", f"app.kubernetes.io/instance={name}", "--ignore-not-found")
+
+
+def status(running: Installed) -> dict[str, Any]:
+    found: dict[str, Any] = running.pipeline().get("status", {})
+    return found
+
+
+def ready(running: Installed) -> bool:
+    body = running.pipeline()
+    said = body.get("status", {})
+    conditions = {one["type"]: one["status"] for one in said.get("conditions", ())}
+    settled = said.get("observedGeneration") == body["metadata"]["generation"] and said.get("phase") == "Ready"
+    return settled and conditions["Reconciling"] == "False"
+
+
+def writes(running: Installed, since: float) -> Counter[str]:
+    """Writes of the operator since a moment, its Lease aside, from the API server's audit log."""
+    account = f"system:serviceaccount:{running.namespace.name}:{running.namespace.name}"
+    found: Counter[str] = Counter()
+    with running.namespace.cluster.audit_log.open() as lines:
+        for line in lines:
+            if account not in line:
+                continue
+            event = json.loads(line)
+            what = event.get("objectRef", {}).get("resource")
+            when = datetime.fromisoformat(event["stageTimestamp"].replace("Z", "+00:00")).timestamp()
+            if event["user"]["username"] == account and when > since and what != "leases" and event["verb"] not in ("get", "list", "watch"):
+                found[f"{event['verb']} {what}"] += 1
+    return found
+
+
+@pytest.mark.own_cluster  # the audit log of somebody else's cluster cannot be read
+def test_at_rest_nothing_is_written_while_documents_are_listed_and_others_touch_what_is_theirs(running: Installed) -> None:
+    wait_until(lambda: ready(running), RECOVERED, "the pipeline to be Ready", 1)
+    time.sleep(5)  # the last status of the last change; what is measured begins after it
+    began = time.time()
+    running.namespace.kubectl("annotate", "deployment", f"{NAME}-gateway", "example.com/note=mine", "--overwrite")
+    time.sleep(AT_REST)
+    assert writes(running, began) == {}
+
+
+def test_every_child_that_is_deleted_is_back_within_seconds_and_the_pipeline_answers_again(running: Installed) -> None:
+    listed = json.loads(running.namespace.kubectl("get", KINDS, "-l", f"ragops.dev/pipeline={NAME}", "-o", "json"))["items"]
+    slow = {}
+    for body in listed:
+        kind, name, uid = body["kind"], body["metadata"]["name"], body["metadata"]["uid"]
+        running.namespace.kubectl("delete", f"{kind.lower()}/{name}", "--wait=false")
+        began = time.monotonic()
+        wait_until(lambda kind=kind, name=name, uid=uid: is_back(running, kind, name, uid), 40, f"{kind} {name} to be back", 0.2)
+        if time.monotonic() - began > HEALED:
+            slow[f"{kind} {name}"] = time.monotonic() - began
+    assert slow == {}
+    wait_until(lambda: ready(running), 240, "the pipeline to be Ready again", 1)
+    assert running.ask("How many days of vacation do I get?")["results"][0]["document"] == "docs/leave.md"
+
+
+def is_back(running: Installed, kind: str, name: str, uid: str) -> bool:
+    listed = json.loads(running.namespace.kubectl("get", kind.lower(), "-o", "json"))["items"]
+    return any(one["metadata"]["name"] == name and one["metadata"]["uid"] != uid for one in listed)
+
+
+MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
+    "a node that does not exist": ({"gateway": {"pod": {"nodeSelector": {"nowhere": "x"}}}}, "Unschedulable"),
+    "more memory than there is": (
+        {"gateway": {"pod": {"resources": {"requests": {"memory": "900Ti"}, "limits": {"memory": "900Ti"}}}}},
+        "Unschedulable",
+    ),
+    "a Secret that is missing": ({"gateway": {"auth": {"apiKeysSecretRef": {"name": "nowhere"}}}}, "FailedMount"),
+    "an image that is missing": ({"vectorStore": {"milvus": {"standalone": {"image": "ragops.dev/nowhere:1"}}}}, "ImagePullBackOff"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_in_words_and_healed_by_taking_it_back(running: Installed, mistake: str) -> None:
+    change, reason = MISTAKES[mistake]
+    wait_until(lambda: ready(running), 120, "the pipeline to be Ready", 1)
+    before = running.pipeline()["spec"]
+    running.namespace.kubectl("patch", "ragp", NAME, "--type=merge", "-p", json.dumps({"spec": change}))
+    wait_until(lambda: status(running).get("reason") == reason, 40, f"the status to say {reason}", 0.5)
+    assert status(running)["message"]
+    assert status(running)["phase"] == "Degraded"
+    running.namespace.kubectl("patch", "ragp", NAME, "--type=json", "-p", json.dumps([{"op": "replace", "path": "/spec", "value": before}]))
+    wait_until(lambda: ready(running), RECOVERED, "the pipeline to be Ready again", 1)
