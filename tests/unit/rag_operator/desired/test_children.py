@@ -214,3 +214,11 @@ def test_the_manifests_of_the_smallest_pipeline_change_only_on_purpose() -> None
         GOLDEN.write_text(yaml.safe_dump_all(found, sort_keys=True, width=140))
         pytest.fail(f"{GOLDEN} was missing and is written now: review it")
     assert list(yaml.safe_load_all(GOLDEN.read_text())) == found
+
+
+def test_a_candidate_that_needs_no_other_credentials_restarts_neither_gateway_nor_syncer() -> None:
+    stable, candidate = revision_of(), revision_of(spec_of(embedder={"local": {"dimensions": 32}}))
+    alone, both = built(wanted_of(stable)), built(wanted_of(stable, candidate))
+    for name in ("handbook-gateway", "handbook-indexer"):
+        assert alone["Deployment", name] == both["Deployment", name]
+    assert alone["StatefulSet", "handbook-milvus"] == both["StatefulSet", "handbook-milvus"]
