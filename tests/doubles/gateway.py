@@ -16,8 +16,8 @@ import aiohttp
 
 from rag_runtime.contracts.routing import RoutingTable
 
-READY_SECONDS = 60
-SHORT_PATIENCE = {"RAG_RETRIEVAL_TIMEOUT": "2s", "RAG_FIRST_TOKEN_TIMEOUT": "2s", "RAG_TOKEN_TIMEOUT": "1s", "RAG_REQUEST_TIMEOUT": "20s"}
+READY_SECONDS = 90
+SHORT_PATIENCE = {"RAG_RETRIEVAL_TIMEOUT": "3s", "RAG_FIRST_TOKEN_TIMEOUT": "3s", "RAG_TOKEN_TIMEOUT": "2s", "RAG_REQUEST_TIMEOUT": "20s"}
 
 
 class GatewayProcess:

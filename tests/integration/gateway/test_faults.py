@@ -20,8 +20,8 @@ from doubles.generator import GeneratorDouble
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 Indexes = tuple[Indexed, Indexed]
-# The gateway's own patience in these tests is 2 s, with room for a busy machine.
-BOUND = 8.0
+# The gateway's own patience in these tests is 3 s, with room for a busy machine.
+BOUND = 10.0
 QUESTION = {"messages": [{"role": "user", "content": "why?"}]}
 
 
@@ -103,7 +103,7 @@ async def test_a_caller_that_waits_no_longer_is_answered_in_its_time_and_upstrea
 
     assert status == 504
     assert time.monotonic() - began < 1.5
-    assert 0 < int(small.deadlines[0] or 0) <= 2000
+    assert 0 < int(small.deadlines[0] or 0) <= 3000
 
 
 @pytest.mark.parametrize("kind", ["dead", "half-open", "missing"])
