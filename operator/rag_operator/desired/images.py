@@ -28,4 +28,5 @@ def chosen(templates: Mapping[str, str], spec: RAGPipelineSpec, before: Revision
 
 def of_embedder(images: Mapping[str, str], settings: PodSettings) -> str:
     """The image of a local embedder: the one for GPUs where its pod asks for one."""
-    return images[EMBEDDER_GPU if devices(settings) else names.KIND_EMBEDDER]
+    wanted = settings.resources.to_wire() if settings.resources is not None else {}
+    return images[EMBEDDER_GPU if devices(wanted) else names.KIND_EMBEDDER]

@@ -106,7 +106,7 @@ def pod_template(
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": grace,
         "containers": [_container(container, settings, surroundings, volumes)],
-        **_scheduling(owner, kind, component, settings),
+        **_scheduling(names.selector(owner.name, kind, component), settings, _resources(container, settings)),
     }
     account = settings.service_account_name or service_account
     if account:
@@ -137,7 +137,7 @@ def _container(container: Container, settings: PodSettings, surroundings: Surrou
         "image": container.image,
         "imagePullPolicy": surroundings.image_pull_policy,
         "env": _environment(container, settings),
-        "resources": settings.resources.to_wire() if settings.resources is not None else dict(container.resources),
+        "resources": _resources(container, settings),
         "securityContext": security.container_context(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         **container.probes,
@@ -164,13 +164,18 @@ def _environment(container: Container, settings: PodSettings) -> list[Manifest]:
     return list({variable["name"]: variable for variable in [pod, *ours, *referred, *theirs]}.values())
 
 
-def _scheduling(owner: Owner, kind: str, component: str | None, settings: PodSettings) -> Manifest:
-    found: Manifest = {"topologySpreadConstraints": _spread(names.selector(owner.name, kind, component), settings)}
+def _resources(container: Container, settings: PodSettings) -> Manifest:
+    return settings.resources.to_wire() if settings.resources is not None else dict(container.resources)
+
+
+def _scheduling(selector: Mapping[str, str], settings: PodSettings, resources: Mapping[str, Any]) -> Manifest:
+    found: Manifest = {"topologySpreadConstraints": _spread(selector, settings)}
     wire = settings.to_wire()
     for key in ("nodeSelector", "affinity", "priorityClassName", "runtimeClassName", "imagePullSecrets"):
         if wire.get(key):
             found[key] = wire[key]
-    tolerations = [*wire.get("tolerations", []), *_gpu_tolerations(settings, wire.get("tolerations", []))]
+    present = wire.get("tolerations", [])
+    tolerations = [*present, *_device_tolerations(resources, present)]
     if tolerations:
         found["tolerations"] = tolerations
     return found
@@ -186,13 +191,12 @@ def _over_nodes() -> Manifest:
     return {"maxSkew": 1, "topologyKey": HOSTNAME, "whenUnsatisfiable": "ScheduleAnyway"}
 
 
-def _gpu_tolerations(settings: PodSettings, present: Sequence[Mapping[str, Any]]) -> list[Manifest]:
+def _device_tolerations(resources: Mapping[str, Any], present: Sequence[Mapping[str, Any]]) -> list[Manifest]:
     """GPU nodes are by custom tainted with the name of their resource; who asks for one tolerates it."""
     borne = {toleration.get("key") for toleration in present}
-    return [{"key": name, "operator": "Exists", "effect": "NoSchedule"} for name in devices(settings) if name not in borne]
+    return [{"key": name, "operator": "Exists", "effect": "NoSchedule"} for name in devices(resources) if name not in borne]
 
 
-def devices(settings: PodSettings) -> list[str]:
-    """Names of the devices that the pod asks for: resources that a vendor's plugin brings."""
-    limits = (settings.resources.limits if settings.resources is not None else None) or {}
-    return sorted(name for name in limits if "/" in name)
+def devices(resources: Mapping[str, Any]) -> list[str]:
+    """Names of the devices that a container asks for: resources that a vendor's plugin brings."""
+    return sorted(name for name in resources.get("limits", {}) if "/" in name)

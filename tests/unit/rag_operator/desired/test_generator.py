@@ -57,6 +57,11 @@ def test_without_resources_it_asks_for_as_many_gpus_as_it_splits_the_model_over(
     assert container["resources"]["limits"] == {"nvidia.com/gpu": "4"}
 
 
+def test_a_gpu_that_is_asked_for_by_default_is_tolerated_too() -> None:
+    spec = deployment()["spec"]["template"]["spec"]
+    assert spec["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+
+
 def test_resources_of_the_user_may_name_another_vendor_or_no_gpu_at_all() -> None:
     assert container_of(deployment(pod={"resources": {"limits": {"amd.com/gpu": "1"}}}))["resources"] == {"limits": {"amd.com/gpu": "1"}}
     assert container_of(deployment(pod={"resources": {"requests": {"cpu": "1"}}}))["resources"] == {"requests": {"cpu": "1"}}
