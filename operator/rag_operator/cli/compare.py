@@ -63,7 +63,7 @@ def _arriving(part: Component, stable: Revision | None, standing: set[str]) -> P
     if stable is not None and part.name in {own.name for own in stable.components()}:
         return Part(part.kind, part.name, "shared", "as stable has it")
     if part.name in standing:
-        return Part(part.kind, part.name, "shared", "of an earlier revision, it still stands")
+        return Part(part.kind, part.name, "shared", "it stands already, for another revision")
     before = next((own for own in stable.components() if own.kind == part.kind), None) if stable else None
     return Part(part.kind, part.name, "new", ", ".join(_differences(part.inputs, before.inputs)) if before else "there is none yet")
 
@@ -99,9 +99,12 @@ def _in_place(wanted: Revision, stable: Revision | None) -> list[str]:
 
 
 def _leaves(value: Any, path: str = "") -> dict[str, Any]:
-    if isinstance(value, dict) and value:
-        return {key: leaf for name, item in value.items() for key, leaf in _leaves(item, f"{path}.{name}" if path else name).items()}
-    return {path: value}
+    inside: dict[str, Any] = {}
+    if isinstance(value, dict):
+        inside = {f"{path}.{name}" if path else name: item for name, item in value.items()}
+    elif isinstance(value, list):
+        inside = {f"{path}[{number}]": item for number, item in enumerate(value)}
+    return {key: leaf for name, item in inside.items() for key, leaf in _leaves(item, name).items()} or {path: value}
 
 
 def _remarks(wanted: Revision, stable: Revision | None, record: Record) -> Iterable[str]:
