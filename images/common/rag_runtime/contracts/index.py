@@ -1,28 +1,23 @@
-"""The kind `RAGIndex` as the indexer sees it: a tolerant reader of `spec`, which the operator writes, and the writer of `status`.
+"""The kind `RAGIndex` as the indexer reads it. `spec` is the operator's; what an indexer writes is in `index_status`.
 
-A reader ignores what it does not know, so that an operator one version newer can still be obeyed. Lengths that the API bounds are cut
-here, once, so that no status is ever refused for its size.
+A reader ignores what it does not know, so that an operator one version newer can still be obeyed.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from rag_runtime.contracts.index_status import IndexStatus, Work
 from rag_runtime.durations import Duration
 
 GROUP = "ragops.dev"
 VERSION = "v1alpha1"
 PLURAL = "ragindexes"
 LABEL_PIPELINE = "ragops.dev/pipeline"
-FIELD_MANAGER = "rag-indexer"
-
-MAX_FAILED = 10
-MAX_TEXT = 1_024
 
 _QUANTITY = re.compile(r"^([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$")
 _UNITS = {
@@ -43,7 +38,6 @@ def _fraction(value: Any) -> Any:
 
 Bytes = Annotated[int, BeforeValidator(_bytes)]
 Fraction = Annotated[float, BeforeValidator(_fraction), Field(ge=0, le=1)]
-Mode = Literal["Build", "Sync", "Copy", "Stop", "Drop"]
 
 
 class _Read(BaseModel):
@@ -207,26 +201,6 @@ class MilvusAccess(_Read):
     replicas: int = 1
 
 
-class CopyFrom(_Read):
-    """The index to copy from."""
-
-    index: str
-    collection: str
-    dimensions: int
-
-
-class Work(_Read):
-    """What is to be done."""
-
-    mode: Mode
-    from_: CopyFrom | None = Field(None, alias="from")
-    attempt: int = 0
-
-    def to_wire(self) -> dict[str, Any]:
-        """The work as it was given, to be acknowledged."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
 class IndexSpec(_Read):
     """What an index is and what is to be done with it."""
 
@@ -242,111 +216,6 @@ class IndexSpec(_Read):
     milvus: MilvusAccess
     work: Work
     collecting: bool = False
-
-
-class _Written(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
-
-    def to_wire(self) -> dict[str, Any]:
-        """The object as Kubernetes stores it."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-Text = Annotated[str, BeforeValidator(lambda text: text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…")]
-
-
-def timestamp(seconds: float) -> str:
-    """An instant as the API writes it, in whole seconds."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-class Build(_Written):
-    """How far a build or a copy is."""
-
-    documents: int = 0
-    chunks: int = 0
-    total: int | None = None
-    failed: int = 0
-    embedded: int = 0
-    rate: float | None = None
-    start_time: str
-    completion_time: str | None = None
-    message: Text = ""
-
-
-class Listing(_Written):
-    """A complete listing that the index has applied."""
-
-    id: str
-    start_time: str
-    duration: float | None = None
-
-
-class SourceSync(_Written):
-    """How fresh one source is."""
-
-    name: str
-    listing: Listing | None = None
-    documents: int = 0
-    error: Text | None = None
-
-
-class FailedDocument(_Written):
-    """A document that could not be indexed."""
-
-    id: str
-    reason: Text
-    attempts: int = 1
-
-
-class DeletionHeld(_Written):
-    """Deletions that wait for approval."""
-
-    listing: str
-    documents: int
-    of: int
-
-
-class Sync(_Written):
-    """How the index follows its sources."""
-
-    listing: Listing | None = None
-    sources: tuple[SourceSync, ...] = ()
-    documents: int = 0
-    chunks: int = 0
-    embedded: int = 0
-    failed: tuple[FailedDocument, ...] = ()
-    failed_count: int = 0
-    deletion_held: DeletionHeld | None = None
-    oldest_pending: str | None = None
-
-
-class Observed(_Written):
-    """What the store and the embedder say about themselves."""
-
-    model_fingerprint: str | None = None
-    probes: Literal["Equal", "Different", "Unknown"] = "Unknown"
-    model_token_limit: int | None = None
-    shards: int | None = None
-    index_type: str | None = None
-    metric: str | None = None
-    loaded: bool = False
-    pending_rows: int | None = None
-    parser: str | None = None
-    server_version: str | None = None
-    ignored: tuple[Text, ...] = ()
-
-
-class IndexStatus(_Written):
-    """What indexers report. Conditions are the operator's and are not here."""
-
-    acknowledged: Work | None = None
-    completed: Work | None = None
-    build: Build | None = None
-    sync: Sync | None = None
-    observed: Observed | None = None
-    # As they are stored: a report is passed on whole, whatever later versions add to it.
-    evaluations: tuple[dict[str, Any], ...] = ()
 
 
 class Index(_Read):

@@ -19,7 +19,8 @@ from rag_indexer.work import health, shares
 from rag_indexer.work.context import EMBEDDER_SECONDS, Context, Model
 from rag_indexer.work.shares import Share
 from rag_indexer.work.sweeping import Findings, sweep
-from rag_runtime.contracts.index import Build, Index, SourceSpec, timestamp
+from rag_runtime.contracts.index import Index, SourceSpec
+from rag_runtime.contracts.index_status import Build, timestamp
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,8 @@ from rag_indexer.work import health
 from rag_indexer.work.context import EMBEDDER_SECONDS, Context
 from rag_runtime.contracts import collections as names
 from rag_runtime.contracts.collections import chunks_digest
-from rag_runtime.contracts.index import Build, CopyFrom, Index, timestamp
+from rag_runtime.contracts.index import Index
+from rag_runtime.contracts.index_status import Build, CopyFrom, timestamp
 from rag_runtime.milvus.port import IndexStore
 from rag_runtime.milvus.rows import Chunk, LedgerRow, Vector
 

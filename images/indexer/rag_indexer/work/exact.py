@@ -23,7 +23,8 @@ from rag_indexer.evaluate.questions import Question, parse
 from rag_indexer.work.context import Context
 from rag_indexer.work.evaluation import read_object
 from rag_runtime.contracts import headers
-from rag_runtime.contracts.index import Index, timestamp
+from rag_runtime.contracts.index import Index
+from rag_runtime.contracts.index_status import timestamp
 from rag_runtime.embeddings import EmbeddingError
 from rag_runtime.milvus.port import IndexStore
 

@@ -11,16 +11,8 @@ from rag_indexer.indexing.passing import Outcome
 from rag_indexer.indexing.spool import Spool
 from rag_indexer.indexing.target import Target
 from rag_indexer.reporting import MANAGER_SYNC, Reporter, Sink
-from rag_runtime.contracts.index import (
-    MAX_FAILED,
-    DeletionHeld,
-    FailedDocument,
-    Index,
-    Listing,
-    SourceSync,
-    Sync,
-    timestamp,
-)
+from rag_runtime.contracts.index import Index
+from rag_runtime.contracts.index_status import MAX_FAILED, DeletionHeld, FailedDocument, Listing, SourceSync, Sync, timestamp
 
 
 @dataclass

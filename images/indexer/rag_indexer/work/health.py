@@ -12,7 +12,8 @@ from rag_indexer.parsing.documents import PROTOCOL
 from rag_indexer.work.context import Context, Model
 from rag_indexer.work.shapes import shape_of
 from rag_runtime.contracts import collections as names
-from rag_runtime.contracts.index import Index, Observed
+from rag_runtime.contracts.index import Index
+from rag_runtime.contracts.index_status import Observed
 from rag_runtime.milvus import capabilities
 from rag_runtime.milvus.errors import UnavailableError
 from rag_runtime.milvus.port import IndexStore

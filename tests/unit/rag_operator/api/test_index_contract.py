@@ -12,7 +12,8 @@ from rag_operator.api.fields import leaves
 from rag_operator.api.rules import camel
 from rag_operator.api.v1alpha1.index import RAGIndexSpec, RAGIndexStatus
 from rag_operator.api.v1alpha1.index_status import EvaluationResult
-from rag_runtime.contracts.index import IndexSpec, IndexStatus
+from rag_runtime.contracts.index import IndexSpec
+from rag_runtime.contracts.index_status import IndexStatus
 
 # Not for indexers: who the pipeline is, what the operator derives, what only people read; a flat index has nothing to read.
 NOT_READ = {"pipelineRef.uid", "sources[].maxStaleness", "identity.content.reindex", "identity.layout.index.flat"}

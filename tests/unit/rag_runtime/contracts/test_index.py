@@ -11,6 +11,7 @@ from rag_operator.api.v1alpha1 import index as api
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.rollout.identity import declared_index
 from rag_runtime.contracts import index as contract
+from rag_runtime.contracts import index_status as status_contract
 
 EXAMPLES = [path for path in sorted((Path(__file__).parents[4] / "examples").glob("*.yaml")) if "RAGPipeline" in path.read_text()]
 
@@ -46,20 +47,20 @@ def test_the_indexer_reads_what_the_operator_writes(path: Path) -> None:
 
 
 def test_the_operator_reads_what_the_indexer_writes() -> None:
-    listing = contract.Listing(id="s-1-ab", start_time=contract.timestamp(1_795_000_000.7), duration=1.5)
-    status = contract.IndexStatus(
-        acknowledged=contract.Work(mode="Sync"),
-        completed=contract.Work(mode="Build", attempt=1),
-        build=contract.Build(documents=3, chunks=9, total=3, rate=1.5, start_time=contract.timestamp(0), message="x" * 3_000),
-        sync=contract.Sync(
+    listing = status_contract.Listing(id="s-1-ab", start_time=status_contract.timestamp(1_795_000_000.7), duration=1.5)
+    status = status_contract.IndexStatus(
+        acknowledged=status_contract.Work(mode="Sync"),
+        completed=status_contract.Work(mode="Build", attempt=1),
+        build=status_contract.Build(documents=3, chunks=9, total=3, rate=1.5, start_time=status_contract.timestamp(0), message="x" * 3_000),
+        sync=status_contract.Sync(
             listing=listing,
-            sources=(contract.SourceSync(name="s", listing=listing, documents=3, error="e"),),
-            failed=(contract.FailedDocument(id="s/a", reason="r"),),
+            sources=(status_contract.SourceSync(name="s", listing=listing, documents=3, error="e"),),
+            failed=(status_contract.FailedDocument(id="s/a", reason="r"),),
             failed_count=1,
-            deletion_held=contract.DeletionHeld(listing="s-1-ab", documents=2, of=3),
-            oldest_pending=contract.timestamp(5),
+            deletion_held=status_contract.DeletionHeld(listing="s-1-ab", documents=2, of=3),
+            oldest_pending=status_contract.timestamp(5),
         ),
-        observed=contract.Observed(probes="Equal", shards=1, loaded=True, ignored=("shards: 4 asked for",)),
+        observed=status_contract.Observed(probes="Equal", shards=1, loaded=True, ignored=("shards: 4 asked for",)),
     )
     read = api.RAGIndexStatus.model_validate(status.to_wire())
     assert read.sync is not None
@@ -71,5 +72,5 @@ def test_the_operator_reads_what_the_indexer_writes() -> None:
 
 
 def test_a_reader_ignores_what_a_later_operator_adds() -> None:
-    work = contract.Work.model_validate({"mode": "Sync", "attempt": 1, "hurry": True})
+    work = status_contract.Work.model_validate({"mode": "Sync", "attempt": 1, "hurry": True})
     assert work.to_wire() == {"mode": "Sync", "attempt": 1}
