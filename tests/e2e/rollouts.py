@@ -76,10 +76,16 @@ class Library:
         texts = [question.text for question in questions()]
         return Traffic(f"http://{NODE_ADDRESS}:{port}", texts, clients=clients, pause=0.1)
 
-    def show(self) -> str:
-        """Everything that helps to understand a failure."""
-        what = "ragpipelines,ragindexes,pods,jobs,hpa,events"
-        return self.rag("status", NAME) + self.namespace.kubectl("get", what, "--sort-by=.metadata.creationTimestamp")
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Print what helps to understand a failure: before the namespace goes away."""
+        try:
+            yield
+        except BaseException:
+            what = "ragpipelines,ragindexes,pods,jobs,hpa,events"
+            print(self.rag("status", NAME), self.namespace.kubectl("get", what, "--sort-by=.metadata.creationTimestamp"))
+            print(self.namespace.kubectl("logs", "-l", "app.kubernetes.io/name=rag-operator", "--tail=200", "--prefix"))
+            raise
 
 
 def questions() -> list[corpus.Question]:

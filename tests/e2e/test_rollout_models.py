@@ -45,7 +45,7 @@ async def roll_back(handbook: Library, to: str) -> tuple[Summary, float]:
     took: list[float] = []
 
     async def act(traffic: Traffic) -> None:
-        await asyncio.to_thread(handbook.rag, "rollback", NAME, "--to", to, "--yes")
+        assert ": Done" in await asyncio.to_thread(handbook.rag, "rollback", NAME, "--to", to, "--yes")
         commanded = time.monotonic()
         await asyncio.sleep(3)  # the window that is looked at, not a wait for something to happen
         others = [answer.at for answer in traffic.answers if answer.at > commanded and answer.revision != to]
@@ -56,6 +56,11 @@ async def roll_back(handbook: Library, to: str) -> tuple[Summary, float]:
 
 
 def test_three_models_in_a_row_and_back_without_a_failed_or_mixed_answer(handbook: Library) -> None:
+    with handbook.telling():
+        three_models(handbook)
+
+
+def three_models(handbook: Library) -> None:
     handbook.apply(STATIC, **QUICK)
     handbook.until("the first revision to serve", lambda: handbook.status().get("phase") == "Ready")
     static = handbook.role("stable")
