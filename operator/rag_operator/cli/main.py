@@ -1,4 +1,7 @@
-"""`kubectl rag`: the commands. `-o json` is for programs; the exit status is 0 when done, 1 when not, 2 for wrong usage."""
+"""`kubectl rag`: pipelines as people look at them.
+
+`-o json` is for programs. The exit status is 0 when done, 1 when not, 2 for wrong usage, 3 when the operator has not answered in time.
+"""
 
 from __future__ import annotations
 
@@ -240,6 +243,8 @@ def _verb(
         Console().print(f"{request.verb} {request.value}: {result}{why}", highlight=False)
     if result == "Refused":
         raise typer.Exit(1)
+    if result == "Pending" and wait > 0:
+        raise typer.Exit(3)
 
 
 def _confirm(yes: bool, question: str) -> None:

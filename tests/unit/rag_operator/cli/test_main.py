@@ -109,7 +109,8 @@ def test_a_refused_verb_says_why_and_fails(rag: Command, client: FakeClient) -> 
 
 def test_a_verb_nobody_handled_yet_is_pending(rag: Command, client: FakeClient) -> None:
     client.silent = True
-    assert "Pending" in rag("promote", "handbook", "--wait", "0").output
+    asked, waited = rag("promote", "handbook", "--wait", "0"), rag("promote", "handbook", "--wait", "0.1")
+    assert ("Pending" in asked.output, asked.exit_code, waited.exit_code) == (True, 0, 3)
 
 
 @pytest.mark.parametrize(
