@@ -113,8 +113,15 @@ def installed(cluster: Cluster) -> Iterator[Installed]:
         raise
     finally:
         cluster.kubectl("delete", "namespace", name, "--wait=false")
-        leftovers = ["clusterrole,clusterrolebinding", "-l", "app.kubernetes.io/name=rag-operator"]
-        cluster.kubectl("delete", *leftovers, "--ignore-not-found")
+        remove_leftovers(cluster, f"{name}-rag")
+
+
+def remove_leftovers(cluster: Cluster, release: str) -> None:
+    """What a test that failed leaves outside its namespace. By name: other releases in the cluster are somebody else's."""
+    outside = [f"{release}-{part}" for part in ("discovery", "editor", "viewer")]
+    cluster.kubectl("delete", "clusterrole", *outside, "--ignore-not-found")
+    cluster.kubectl("delete", "clusterrolebinding", f"{release}-discovery", "--ignore-not-found")
+    cluster.kubectl("-n", "default", "delete", "role,rolebinding", f"{release}-api-server", "--ignore-not-found")
 
 
 def test_a_question_is_answered_from_the_right_document(installed: Installed) -> None:
