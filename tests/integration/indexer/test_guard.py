@@ -60,6 +60,15 @@ async def test_a_bucket_is_indexed_page_by_page(lite: Rig) -> None:
         assert (server.gets, lite.double.texts) == ([], []), "a second sync fetches and embeds nothing"
 
 
+async def test_a_file_of_many_documents_is_fetched_twice_at_most(lite: Rig) -> None:
+    lines = b"\n".join(b'{"id": %d, "text": "Answer number %d."}' % (number, number) for number in range(40))
+    async with S3Double({"handbook/faq.jsonl": lines}) as server:
+        outcome = await lite.run(bucket(server))
+        assert outcome.listed.documents == 40
+        assert lite.store.count_chunks() == 40
+        assert len(server.gets) == 2, "once to list its lines, once to read them"
+
+
 @pytest.mark.parametrize("how", ["emptied", "wrong prefix"])
 async def test_a_bucket_that_suddenly_lists_nothing_deletes_nothing(lite: Rig, how: str) -> None:
     async with S3Double(objects()) as server:

@@ -90,6 +90,10 @@ class Reader:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._slots = asyncio.Semaphore(READERS)
+        # Lines come file by file: the file at hand is fetched once for all of them.
+        self._turn = asyncio.Lock()
+        self._file = ""
+        self._content = b""
 
     async def read(self, document: str, entry: Entry) -> Document:
         """The document; what is wrong with it is its `reason`, never an exception."""
@@ -97,7 +101,7 @@ class Reader:
             return Document(document, entry, reason=entry.problem)
         try:
             async with self._slots:
-                content = part_of(await self._source.read(entry), entry).strip(b"\n")
+                content = part_of(await self._fetched(entry), entry).strip(b"\n")
             _check_line(entry, content)
             parsed = await asyncio.to_thread(parse, entry.path, content, is_line=entry.start >= 0)
         except GoneError:
@@ -105,6 +109,15 @@ class Reader:
         except DocumentError as error:
             return Document(document, entry, reason=str(error))
         return Document(document, entry, hashlib.sha256(content).hexdigest(), parsed)
+
+    async def _fetched(self, entry: Entry) -> bytes:
+        if entry.start < 0:
+            return await self._source.read(entry)
+        async with self._turn:
+            if self._file != entry.file:
+                self._content = await self._source.read(entry)
+                self._file = entry.file
+            return self._content
 
 
 def _check_line(entry: Entry, content: bytes) -> None:

@@ -13,14 +13,14 @@ from typing import Any
 from rag_indexer.errors import EmbedderError, IndexerError, PermanentError, SourceError
 from rag_indexer.indexing.passing import Outcome, PassStoppedError, SourcePass, load_ledger
 from rag_indexer.indexing.spool import Spool
-from rag_indexer.indexing.target import Target
 from rag_indexer.kube import KubeError
 from rag_indexer.reporting import PAUSE_SECONDS
 from rag_indexer.sources.globs import selector
 from rag_indexer.sources.opening import open_source
 from rag_indexer.sources.port import Source
 from rag_indexer.work import health
-from rag_indexer.work.context import Context, Model
+from rag_indexer.work.context import Context
+from rag_indexer.work.followed import Followed, is_live, source_key
 from rag_indexer.work.freshness import SyncReport
 from rag_runtime.contracts.index import Index, SourceSpec
 from rag_runtime.milvus.errors import MilvusError, MissingError, NotOursError
@@ -35,19 +35,6 @@ REREAD_SECONDS = 600.0
 PROBE_SECONDS = 300.0
 # A pass that makes no progress for so long is stuck, and the pod is better started again.
 STUCK_SECONDS = 1_800.0
-
-
-@dataclass
-class Followed:
-    """An index that is kept up to date."""
-
-    index: Index
-    target: Target
-    model: Model
-    report: SyncReport
-    ledger_read: float = float("-inf")
-    probed: float = float("-inf")
-    equal: str = "Unknown"
 
 
 @dataclass
@@ -73,7 +60,7 @@ class Syncer:
         """These are all the pipeline's indexes now."""
         self._wanted = dict(indexes)
         self.knows = True
-        if self._running and not all(_is_live(indexes.get(name)) for name in self._running[1]):
+        if self._running and not all(is_live(indexes.get(name)) for name in self._running[1]):
             self._running[0].stop()
         self._changed.set()
 
@@ -121,10 +108,10 @@ class Syncer:
 
     async def _take_up(self) -> None:
         for name in list(self._followed):
-            if not _is_live(self._wanted.get(name)):
+            if not is_live(self._wanted.get(name)):
                 self._let_go(name)
         for name, index in self._wanted.items():
-            if _is_live(index):
+            if is_live(index):
                 await self._follow(name, index)
             elif index.spec.work.mode == "Stop":
                 await self._acknowledge(name, index)
@@ -165,7 +152,7 @@ class Syncer:
         self._followed[name] = Followed(index, target, model, report)
         report.reporter.set(acknowledged=index.spec.work.to_wire())
         for spec in index.spec.sources:
-            self._due[_key(spec)] = float("-inf")
+            self._due[source_key(spec)] = float("-inf")
         await self._look_at(self._followed[name])
         await report.changed()
 
@@ -211,7 +198,7 @@ class Syncer:
         by_source: dict[str, tuple[SourceSpec, list[str]]] = {}
         for name, followed in self._followed.items():
             for spec in followed.index.spec.sources:
-                by_source.setdefault(_key(spec), (spec, []))[1].append(name)
+                by_source.setdefault(source_key(spec), (spec, []))[1].append(name)
         self._due = {key: at for key, at in self._due.items() if key in by_source or at > now}
         return [found for key, found in by_source.items() if self._due.get(key, float("-inf")) <= now]
 
@@ -222,14 +209,14 @@ class Syncer:
         usable = [each for each in followed if each.ledger_read > float("-inf")]
         started = time.monotonic()
         if not usable:
-            self._due[_key(spec)] = started + RETRY_SECONDS
+            self._due[source_key(spec)] = started + RETRY_SECONDS
             return await self._tell(followed)
         try:
             await self._run_pass(spec, usable)
-            self._due[_key(spec)] = started + spec.sync_interval
+            self._due[source_key(spec)] = started + spec.sync_interval
         except (IndexerError, MilvusError) as error:
             self._failed(spec, usable, error)
-            self._due[_key(spec)] = time.monotonic() + min(RETRY_SECONDS, spec.sync_interval)
+            self._due[source_key(spec)] = time.monotonic() + min(RETRY_SECONDS, spec.sync_interval)
         return await self._tell(followed)
 
     async def _run_pass(self, spec: SourceSpec, followed: list[Followed]) -> None:
@@ -237,10 +224,13 @@ class Syncer:
         source = self._source(spec, max(each.index.spec.max_document_size for each in followed))
         run = SourcePass(source, selector(spec.include, spec.exclude), [each.target for each in followed], self._spool)
         self._running = run, [each.target.name for each in followed]
+        telling = asyncio.create_task(self._tell_now_and_then(followed))
         try:
             outcomes = await run.run()
         finally:
             self._running = None
+            telling.cancel()
+            await asyncio.wait({telling})
         for each in followed:
             outcome: Outcome = outcomes[each.target.name]
             each.report.passed(spec.name, outcome, each.target, self._spool)
@@ -256,7 +246,7 @@ class Syncer:
             logger.info("source removed", extra={"source": source, "index": followed.target.name, "held": str(held) if held else None})
 
     def _source(self, spec: SourceSpec, max_bytes: int) -> Source:
-        key = f"{_key(spec)}{max_bytes}"
+        key = f"{source_key(spec)}{max_bytes}"
         if key not in self._sources:
             self._sources[key] = open_source(spec, self.context.around, max_bytes=max_bytes)
         return self._sources[key]
@@ -276,16 +266,13 @@ class Syncer:
             if isinstance(error, MissingError | NotOursError):
                 each.report.error(str(error))
 
+    async def _tell_now_and_then(self, followed: list[Followed]) -> None:
+        """A pass over many documents takes long; people want to see it move."""
+        while True:
+            await asyncio.sleep(PAUSE_SECONDS)
+            await self._tell(followed)
+
     async def _tell(self, followed: list[Followed]) -> None:
         for each in followed:
             each.report.measure(each.target, self._spool)
             await each.report.changed()
-
-
-def _is_live(index: Index | None) -> bool:
-    return index is not None and index.spec.work.mode == "Sync" and not index.spec.collecting
-
-
-def _key(spec: SourceSpec) -> str:
-    """Indexes share a pass when they describe a source in the same words."""
-    return spec.model_dump_json()

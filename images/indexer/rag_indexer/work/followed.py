@@ -1,0 +1,32 @@
+"""An index that is kept up to date, and what the syncer remembers of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rag_indexer.indexing.target import Target
+from rag_indexer.work.context import Model
+from rag_indexer.work.freshness import SyncReport
+from rag_runtime.contracts.index import Index, SourceSpec
+
+
+@dataclass
+class Followed:
+    """An index that is kept up to date."""
+
+    index: Index
+    target: Target
+    model: Model
+    report: SyncReport
+    ledger_read: float = float("-inf")
+    probed: float = float("-inf")
+    equal: str = "Unknown"
+
+
+def is_live(index: Index | None) -> bool:
+    return index is not None and index.spec.work.mode == "Sync" and not index.spec.collecting
+
+
+def source_key(spec: SourceSpec) -> str:
+    """Indexes share a pass when they describe a source in the same words."""
+    return spec.model_dump_json()
