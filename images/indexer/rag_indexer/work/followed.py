@@ -24,6 +24,7 @@ class Followed:
 
 
 def is_live(index: Index | None) -> bool:
+    """Whether the operator wants it to be kept up to date."""
     return index is not None and index.spec.work.mode == "Sync" and not index.spec.collecting
 
 
