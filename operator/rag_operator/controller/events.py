@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from rag_operator import errors, names
+from rag_operator import errors, metrics, names
 from rag_operator.api.v1alpha1.status import RAGPipelineStatus
 from rag_operator.controller.observe import Seen
 from rag_operator.kube.client import Client
@@ -47,6 +47,7 @@ async def post(client: Client, seen: Seen, notes: Iterable[Note], now: float) ->
         log.info(note.message, extra={"reason": note.reason, "pipeline": seen.key.name, "namespace": seen.key.namespace})
         try:
             await client.create(_event(seen, note, now))
+            metrics.TRANSITIONS.labels(note.reason).inc()
         except errors.Conflict:
             continue  # told by a pass that died before it recorded that
         except errors.ApiError as error:

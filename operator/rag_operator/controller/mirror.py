@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from rag_operator import names
@@ -54,8 +55,11 @@ class Mirror:
         """Every pipeline that was seen, or has children."""
         return {*self.pipelines, *self._children}
 
-    def put(self, resource: Resource, body: Mapping[str, Any]) -> Key | None:
-        """Take in an object that exists. Returns the pipeline to look at, or `None` when this is nothing new."""
+    def put(self, resource: Resource, body: Mapping[str, Any], *, ours: bool = False) -> Key | None:
+        """Take in an object that exists. Returns the pipeline to look at, or `None` when this is nothing new.
+
+        `ours`: it is the answer to a write of our own.
+        """
         if resource is PIPELINES:
             return self._put_pipeline(body)
         child = reduce(resource, body)
@@ -65,7 +69,8 @@ class Mirror:
         known = self._children.get(key, {}).get((child.kind, child.name))
         if known is not None and known.version >= child.version:
             return None
-        self._children.setdefault(key, {})[child.kind, child.name] = child
+        applied = child.generation if ours else known.applied if known is not None and known.uid == child.uid else 0
+        self._children.setdefault(key, {})[child.kind, child.name] = replace(child, applied=applied)
         return key
 
     def remove(self, resource: Resource, body: Mapping[str, Any]) -> Key | None:

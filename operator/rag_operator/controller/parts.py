@@ -44,8 +44,9 @@ def unfinished(children: Children, slow: Iterable[Trouble]) -> tuple[Failure, ..
 
 def _is_updating(child: Child) -> bool:
     status = child.status()
-    current = int(status.get("observedGeneration") or 0) >= child.generation
-    return not current or int(status.get("updatedReplicas") or 0) < (child.replicas or 0)
+    # Others raise the generation as well, an annotation is enough: what counts is whether our own last write was seen.
+    unseen = int(status.get("observedGeneration") or 0) < child.applied
+    return unseen or int(status.get("updatedReplicas") or 0) < (child.replicas or 0)
 
 
 def endpoint(namespace: str, pipeline: str, spec: RAGPipelineSpec, children: Children) -> str:

@@ -125,7 +125,7 @@ class Writer:
     def _learn(self, resource: Resource, found: Object | None) -> None:
         if found is not None:
             metrics.WRITES.labels(resource.kind).inc()
-            self._mirror.put(resource, found)
+            self._mirror.put(resource, found, ours=True)
 
 
 def _prunable(child: Child) -> bool:

@@ -53,6 +53,7 @@ class Child:
     ours: Mapping[str, Any] = field(repr=False)  # our fieldsV1
     facts: bytes = field(repr=False, default=_NOTHING)
     annotations: Mapping[str, str] = field(repr=False, default_factory=dict)  # our own only
+    applied: int = 0  # the generation that our last write made, 0 when that was another process; others raise it, too
 
     @property
     def pipeline(self) -> str:

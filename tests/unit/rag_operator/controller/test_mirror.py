@@ -91,3 +91,13 @@ def test_a_pipeline_without_object_and_children_is_forgotten() -> None:
     mirror.remove(DEPLOYMENTS, deployment(6))
     mirror.forget(KEY)
     assert mirror.keys() == set()
+
+
+def test_the_generation_of_our_own_last_write_is_remembered_while_others_raise_it() -> None:
+    mirror = Mirror()
+    mine, theirs = deployment(5), deployment(6)
+    mine["metadata"]["generation"], theirs["metadata"]["generation"] = 2, 3
+    mirror.put(DEPLOYMENTS, mine, ours=True)
+    mirror.put(DEPLOYMENTS, theirs)
+    found = mirror.children(KEY)["Deployment", "gateway"]
+    assert (found.applied, found.generation) == (2, 3)
