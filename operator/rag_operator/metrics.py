@@ -21,6 +21,9 @@ ERRORS = Counter("rag_operator_errors", "Passes that failed, by reason.", ["reas
 WRITES = Counter("rag_operator_writes", "Writes sent to the API server, by kind.", ["kind"], registry=REGISTRY)
 WATCH_EVENTS = Counter("rag_operator_watch_events", "Events that watches brought, by kind.", ["kind"], registry=REGISTRY)
 WATCH_MISSED = Counter("rag_operator_watch_missed", "Objects that a complete list had and a watch had lost.", ["kind"], registry=REGISTRY)
+TRANSITIONS = Counter(
+    "rag_operator_transitions", "Transitions of pipelines and rollouts, by reason; each has an Event.", ["reason"], registry=REGISTRY
+)
 QUEUE_DEPTH = Gauge("rag_operator_queue_depth", "Pipelines that are due now.", registry=REGISTRY)
 QUEUE_AGE = Gauge("rag_operator_queue_age_seconds", "How long the oldest due pipeline has waited.", registry=REGISTRY)
 LEADING = Gauge("rag_operator_leading", "Whether this replica leads.", registry=REGISTRY)
