@@ -38,6 +38,11 @@ class Library:
     namespace: Namespace
     bucket: str
 
+    @property
+    def source(self) -> RolloutBucket:
+        """The bucket, as this machine reaches it."""
+        return RolloutBucket(f"http://{NODE_ADDRESS}:30900", self.bucket)
+
     def status(self) -> dict[str, Any]:
         found: dict[str, Any] = self.namespace.get("ragpipeline", NAME).get("status") or {}
         return found
@@ -126,8 +131,7 @@ def fresh_namespace(cluster: Cluster) -> Iterator[Namespace]:
 def library(namespace: Namespace) -> Iterator[Library]:
     """A bucket with documents, the questions, and an operator that looks after the namespace."""
     found = Library(namespace, f"rollout-{uuid.uuid4().hex[:8]}")
-    bucket = RolloutBucket(f"http://{NODE_ADDRESS}:30900", found.bucket)
-    bucket.fill()
+    found.source.fill()
     secret = {"accessKeyId": corpus.ACCESS_KEY, "secretAccessKey": corpus.SECRET_KEY}
     namespace.apply(
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3-read"}, "stringData": secret},

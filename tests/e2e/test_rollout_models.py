@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from cluster.full import Cluster
-from demo.pipeline import MINILM, SHORT, STATIC
+from demo import corpus
+from demo.pipeline import MINILM, SHORT, STATIC, Model
 from demo.traffic import Summary, Traffic
 from e2e.namespaces import Namespace
-from e2e.rollouts import NAME, Library, library
+from e2e.rollouts import DOCUMENTS, NAME, Library, library
 
+NOTES = "The zeppelin hangar at Friedrichshafen was ventilated by forty-two copper louvres turned by hand."
+CHANGED = "Penguins of the southern ocean were counted from a balloon with a brass telescope."
 QUICK = {"canary": {"steps": [{"setWeight": 20}, {"pause": {"duration": "3s"}}, {"setWeight": 60}]}}
 
 
@@ -32,9 +37,10 @@ async def under_load(handbook: Library, act: Callable[[Traffic], Awaitable[None]
     return seen
 
 
-async def change(handbook: Library, model: object, outcome: str, count: int) -> Summary:
+async def change(handbook: Library, model: Model, outcome: str, count: int, meanwhile: Callable[[], None] = lambda: None) -> Summary:
     async def act(traffic: Traffic) -> None:
-        await asyncio.to_thread(handbook.apply, model, **QUICK)  # type: ignore[arg-type]
+        await asyncio.to_thread(handbook.apply, model, **QUICK)
+        await asyncio.to_thread(meanwhile)
         await asyncio.to_thread(handbook.until_decided, outcome, count)
 
     return await under_load(handbook, act)
@@ -55,20 +61,46 @@ async def roll_back(handbook: Library, to: str) -> tuple[Summary, float]:
     return await under_load(handbook, act), took[0]
 
 
-def test_three_models_in_a_row_and_back_without_a_failed_or_mixed_answer(handbook: Library) -> None:
+def edit(handbook: Library) -> None:
+    """A document is added, one is changed, one is deleted, while an index is being built."""
+    handbook.source.put("field-notes.md", NOTES)
+    handbook.source.put("2.md", CHANGED)
+    handbook.source.delete("1.md")
+
+
+def holds_the_edits(handbook: Library, revision: str, index: str, directory: Path) -> bool:
+    """Whether an index holds what the source holds now: as many documents, the new text and not the deleted one."""
+    file = directory / "edits.jsonl"
+    asked = [(NOTES, "field-notes.md"), (CHANGED, "2.md")]
+    file.write_text("".join(json.dumps({"id": key, "text": text, "relevant": {f"cranfield/{key}": 1}}) + "\n" for text, key in asked))
+    found = json.loads(handbook.rag("evaluate", NAME, str(file), "--revision", revision, "-k", "1", "-o", "json"))
+    documents = handbook.namespace.get("ragindex", index)["status"]["sync"]["documents"]
+    return bool(found[revision]["MRR"] == 1.0 and documents == count_of())
+
+
+def count_of() -> int:
+    return len(list(corpus.documents(DOCUMENTS)))  # one more, one less
+
+
+def test_three_models_in_a_row_and_back_without_a_failed_or_mixed_answer(handbook: Library, tmp_path: Path) -> None:
     with handbook.telling():
-        three_models(handbook)
+        three_models(handbook, tmp_path)
 
 
-def three_models(handbook: Library) -> None:
+def three_models(handbook: Library, directory: Path) -> None:
     handbook.apply(STATIC, **QUICK)
     handbook.until("the first revision to serve", lambda: handbook.status().get("phase") == "Ready")
     static = handbook.role("stable")
     before = asyncio.run(under_load(handbook, lambda traffic: asyncio.sleep(5)))
 
-    better = asyncio.run(change(handbook, MINILM, "Promoted", 2))
+    better = asyncio.run(change(handbook, MINILM, "Promoted", 2, meanwhile=lambda: edit(handbook)))
     minilm = handbook.role("stable")
     assert (set(better.by_revision), handbook.role("retired")) == ({static, minilm}, static)
+
+    for role in ("stable", "retired"):
+        side = handbook.status()[role]
+        what = f"the edits in the index of the {role} revision"
+        handbook.until(what, lambda side=side: holds_the_edits(handbook, side["revision"], side["index"], directory))  # type: ignore[misc]
 
     worse = asyncio.run(change(handbook, SHORT, "Aborted", 3))
     decision = handbook.decisions()[0]
