@@ -104,8 +104,8 @@ def mounts_below(below: tuple[Path, ...]) -> Iterator[str]:
 def _forget_containers(where: Traces) -> None:
     """Files outside our own directories: paths that kubelet, containerd and the CNI library have built in."""
     for link in Path("/var/log/containers").glob("*.log"):
-        if link.is_symlink() and link.readlink().is_relative_to(where.data):
-            link.unlink()
+        if Path(os.path.realpath(link)).is_relative_to(where.data.resolve()):
+            link.unlink(missing_ok=True)
     results = Path("/var/lib/cni/results")
     for sandbox in [file.name.removeprefix(f"{where.network}-")[:64] for file in results.glob(f"{where.network}-*")]:
         for result in results.glob(f"*-{sandbox}-*"):

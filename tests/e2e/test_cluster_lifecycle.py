@@ -58,10 +58,10 @@ def traces(cluster: Cluster) -> dict[str, object]:
         "nft rules": run(["nft", "list", "ruleset"]),
         "iptables rules": run(["iptables-save"]) if succeeds(["iptables", "--version"]) else "",
         "routes": run(["ip", "route", "show", "table", "all"]),
-        "cgroups": [str(path) for path in Path("/sys/fs/cgroup").glob("**/rag-life")],
+        "cgroups": [str(path) for pattern in ("rag-life", "*/rag-life") for path in Path("/sys/fs/cgroup").glob(pattern)],
         "files": [str(path) for path in (cluster.state, cluster.data) if path.exists()],
         "shims": [line for line in Path("/proc/net/unix").read_text().splitlines() if "/rag-life" in line],
-        "pod logs": [link.name for link in Path("/var/log/containers").glob("*") if "rag-life" in str(link.readlink())],
+        "pod logs": [link.name for link in Path("/var/log/containers").glob("*") if "rag-life" in os.path.realpath(link)],
         "pod addresses": [path.name for path in Path("/var/lib/cni/results").glob("rag-life-*")],
     }
 
