@@ -136,7 +136,7 @@ class Safety:
             self._table = str((write.body.get("data") or {}).get("table.json", ""))
         if plural == "controllerrevisions":
             self._recorded = True
-        if write.method == "DELETE" and f"//{name}." in self._table:
+        if write.method == "DELETE" and plural in ("deployments", "services") and f"//{name}." in self._table:
             self.broken.append(f"{plural} {name} is deleted while the routing table names it")
         self._index(plural, write)
         if plural in ("deployments", "ragindexes") and not self._recorded and _kind(write) in ("embedder", "index", "generator"):
