@@ -215,3 +215,18 @@ async def test_a_source_that_cannot_be_listed_is_named_and_the_index_stays(world
         world.api.kubectl("create", "configmap", "faq", "-n", world.namespace, "--from-literal=a.md=# An answer")
         status = await world.until(index, lambda seen: "listing" in seen.get("sync", {}))
         assert status["sync"]["documents"] == len(DOCUMENTS) + 1
+
+
+async def test_a_syncer_that_starts_while_the_embedder_is_down_forgets_nothing(world: World) -> None:
+    index = world.make()
+    await world.build(index)
+    world.patch(index, work={"mode": "Sync"})
+    async with world.syncing():
+        known = await world.until(index, lambda seen: "listing" in seen.get("sync", {}))
+    await world.double.stop()
+    async with world.syncing():
+        status = await world.until(index, lambda seen: "does not answer" in str(seen["sync"].get("sources")))
+    assert status["sync"]["listing"]["id"] >= known["sync"]["listing"]["id"]
+    assert status["sync"]["documents"] == len(DOCUMENTS)
+    assert status["observed"]["modelFingerprint"] == known["observed"]["modelFingerprint"]
+    assert "oldestPending" in status["sync"]

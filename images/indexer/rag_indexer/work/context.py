@@ -98,13 +98,14 @@ class Context:
         return self._models[key]
 
     async def _asked(self, access: EmbedderAccess) -> Model:
-        client = self._embeddings(access)
-        try:
-            card = await _card(client)
-            tokenizer = await client.tokenizer()
-        except EmbeddingError as error:
-            await client.close()
-            raise EmbedderError(f"the embedder at {access.url} does not answer: {error}") from error
+        async with contextlib.AsyncExitStack() as unless_kept:
+            client = await unless_kept.enter_async_context(self._embeddings(access))
+            try:
+                card = await _card(client)
+                tokenizer = await client.tokenizer()
+            except EmbeddingError as error:
+                raise EmbedderError(f"the embedder at {access.url} does not answer: {error}") from error
+            unless_kept.pop_all()
         return Model(Embedder(client), card, ModelTokens(tokenizer) if tokenizer else BoundedTokens())
 
     def _embeddings(self, access: EmbedderAccess) -> EmbeddingsClient:

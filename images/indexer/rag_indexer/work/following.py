@@ -187,8 +187,7 @@ class Syncer:
         if followed.equal == "Equal":
             await health.remember_about(store, model)
         found = await health.observe(self.context, followed.index, store, model, equal=followed.equal, ignored=[])
-        # What the server ignores was found out by the build, whose report of it stays.
-        followed.report.reporter.set(observed={name: value for name, value in found.to_wire().items() if name != "ignored"})
+        followed.report.observed(found)
 
     # Which source.
 
@@ -216,6 +215,8 @@ class Syncer:
             self._due[source_key(spec)] = started + spec.sync_interval
         except (IndexerError, MilvusError) as error:
             self._failed(spec, usable, error)
+            if isinstance(error, SourceError):
+                await self._reopen(spec)
             self._due[source_key(spec)] = time.monotonic() + min(RETRY_SECONDS, spec.sync_interval)
         return await self._tell(followed)
 
@@ -250,6 +251,11 @@ class Syncer:
         if key not in self._sources:
             self._sources[key] = open_source(spec, self.context.around, max_bytes=max_bytes)
         return self._sources[key]
+
+    async def _reopen(self, spec: SourceSpec) -> None:
+        """Open the source anew the next time: its Secret may have been replaced."""
+        for key in [key for key in self._sources if key.startswith(source_key(spec))]:
+            await self._sources.pop(key).close()
 
     def _failed(self, spec: SourceSpec, followed: list[Followed], error: Exception) -> None:
         if isinstance(error, PassStoppedError):

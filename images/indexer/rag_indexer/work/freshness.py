@@ -12,7 +12,7 @@ from rag_indexer.indexing.spool import Spool
 from rag_indexer.indexing.target import Target
 from rag_indexer.reporting import MANAGER_SYNC, Reporter, Sink
 from rag_runtime.contracts.index import Index
-from rag_runtime.contracts.index_status import MAX_FAILED, DeletionHeld, FailedDocument, Listing, SourceSync, Sync, timestamp
+from rag_runtime.contracts.index_status import MAX_FAILED, DeletionHeld, FailedDocument, Listing, Observed, SourceSync, Sync, timestamp
 
 
 @dataclass
@@ -24,22 +24,31 @@ class SyncReport:
     _held: dict[str, Held] = field(default_factory=dict)
     _waiting: dict[str, float] = field(default_factory=dict)
     _names: tuple[str, ...] = ()
-    _error: str = ""
+    _counted: Sync = field(default_factory=Sync)
 
     @classmethod
     def of(cls, sink: Sink, index: Index) -> SyncReport:
         """The report of an index, continued."""
         report = cls(Reporter(sink, index.name, MANAGER_SYNC))
-        if index.status and index.status.sync:
-            report._sources = {known.name: known for known in index.status.sync.sources}
         report._names = tuple(spec.name for spec in index.spec.sources)
+        # An apply names all that is ours: what is not repeated is gone.
+        if index.status and index.status.sync:
+            report._counted = index.status.sync
+            report._sources = {known.name: known for known in index.status.sync.sources}
+            report.reporter.set(sync=index.status.sync.to_wire())
+        if index.status and index.status.observed:
+            report.observed(index.status.observed)
         return report
+
+    def observed(self, found: Observed) -> None:
+        """What was seen of the index. What the server ignores was found out by the build, whose report of it stays."""
+        self.reporter.set(observed={name: value for name, value in found.to_wire().items() if name != "ignored"})
 
     def error(self, message: str) -> None:
         """Something that concerns no single source; it is shown with each until a pass succeeds."""
-        self._error = message
         for name in self._names:
             self.failed(name, message)
+        self._publish()
 
     def failed(self, source: str, message: str) -> None:
         """A pass failed: the last listing that was applied stays what it was."""
@@ -49,7 +58,6 @@ class SyncReport:
 
     def passed(self, source: str, outcome: Outcome, target: Target, spool: Spool) -> None:
         """A pass ended."""
-        self._error = ""
         self._held.pop(source, None)
         if outcome.held:
             self._held[source] = outcome.held
@@ -76,20 +84,24 @@ class SyncReport:
         """Count what the index holds now and put everything into the status."""
         documents, _, chunks, failed = spool.tally(target.name)
         rows = spool.failed(target.name, MAX_FAILED)
-        sources = tuple(self._sources[name] for name in self._names if name in self._sources)
-        self.reporter.set(
-            sync=Sync(
-                listing=_oldest(sources) if len(sources) == len(self._names) else None,
-                sources=sources,
-                documents=documents,
-                chunks=chunks,
-                embedded=target.counts.inserted,
-                failed=tuple(FailedDocument(id=row.document, reason=row.reason, attempts=max(row.attempts, 1)) for row in rows),
-                failed_count=failed,
-                deletion_held=self._shown_held(),
-                oldest_pending=timestamp(min(self._waiting.values())) if self._waiting else None,
-            ).to_wire()
+        self._counted = Sync(
+            documents=documents,
+            chunks=chunks,
+            embedded=target.counts.inserted,
+            failed=tuple(FailedDocument(id=row.document, reason=row.reason, attempts=max(row.attempts, 1)) for row in rows),
+            failed_count=failed,
         )
+        self._publish()
+
+    def _publish(self) -> None:
+        sources = tuple(self._sources[name] for name in self._names if name in self._sources)
+        fresh = {
+            "listing": _oldest(sources) if len(sources) == len(self._names) else None,
+            "sources": sources,
+            "deletion_held": self._shown_held(),
+            "oldest_pending": timestamp(min(self._waiting.values())) if self._waiting else None,
+        }
+        self.reporter.set(sync=self._counted.model_copy(update=fresh).to_wire())
 
     def _shown_held(self) -> DeletionHeld | None:
         held = next(iter(self._held.values()), None)
