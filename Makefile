@@ -40,7 +40,8 @@ LOCK = $(VENV)/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-
 lock: venv ## Pin requirements/*.in again
 	$(LOCK) requirements/uv.in -o requirements/uv.txt
 	$(LOCK) --python-version 3.11 requirements/dev.in -o requirements/dev.txt
-	for part in operator embedder gateway indexer s3; do \
+	$(LOCK) --python-version 3.11 requirements/bench-infinity.in -o requirements/bench-infinity.txt
+	for part in operator embedder embedder-gpu gateway indexer s3; do \
 	  $(LOCK) --python-version 3.13 requirements/$$part.in -o requirements/$$part.txt; done
 
 generate: venv ## Write the generated files: CRDs, the chart's copies and rights, API reference
@@ -116,6 +117,15 @@ e2e: venv ## Real cluster, real images
 	$(PY) -m cluster images $(PIPELINE_IMAGES)
 	status=0; $(PYTEST) -m "not campaign" --ignore=tests/e2e/vllm tests/e2e || status=$$?; \
 	  [ "$${KEEP_CLUSTER:-}" ] || $(PY) -m cluster down; exit $$status
+	$(DONE)
+
+.PHONY: bench-embedder bench-gateway
+bench-embedder: venv ## The embedder beside infinity-emb, in one run (about 8 minutes; 5.6 GB the first time)
+	$(PY) -m bench.embedder --output tests/bench/embedder/RESULTS.md
+	$(DONE)
+
+bench-gateway: venv ## What the gateway adds to its upstreams' time
+	$(PY) -m bench.gateway
 	$(DONE)
 
 .PHONY: e2e-vllm
