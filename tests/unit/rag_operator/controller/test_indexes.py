@@ -1,0 +1,85 @@
+"""What each index is to do, and when work that failed is tried again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from doubles.manifests import spec_of
+from rag_operator import names
+from rag_operator.controller.indexes import intents, is_collecting, retry_in
+from rag_operator.desired.context import IndexIntent
+from rag_operator.kube.child import Child, reduce
+from rag_operator.kube.resources import INDEXES, JOBS, Resource
+from rag_operator.model.plan import Collect, Keep, Plan, Record
+from rag_operator.rollout.identity import resolve
+
+REVISION = resolve("handbook", spec_of(), collection="rag_x")
+NAME = REVISION.index.name
+NOW = 1_800_000_000.0
+
+
+def child(resource: Resource, name: str, **body: Any) -> Child:
+    labels = {names.LABEL_PIPELINE: "handbook", names.LABEL_COMPONENT: NAME}
+    meta = {"name": name, "namespace": "n", "uid": name, "resourceVersion": "1", "labels": labels}
+    return reduce(resource, {"metadata": meta, **body})
+
+
+def index(mode: str = "Build", attempt: int = 1, *, collecting: bool = False) -> Child:
+    return child(INDEXES, NAME, spec={"work": {"mode": mode, "attempt": attempt}, "collecting": collecting, "collection": "rag_x"})
+
+
+def failed(seconds_ago: float, attempt: int = 1) -> Child:
+    at = datetime.fromtimestamp(NOW - seconds_ago, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    condition = {"type": "Failed", "status": "True", "lastTransitionTime": at}
+    return child(JOBS, f"{NAME}-build-{attempt}", status={"conditions": [condition]})
+
+
+def by_name(*children: Child) -> dict[tuple[str, str], Child]:
+    return {(one.kind, one.name): one for one in children}
+
+
+def decided(*children: Child, keep: bool = True, collect: tuple[Collect, ...] = ()) -> dict[str, IndexIntent]:
+    plan = Plan(Record(), keep=(Keep(REVISION.name, "stable"),) if keep else (), collect=collect)
+    return intents(plan, {REVISION.name: REVISION}, by_name(*children), statuses={}, ready={}, now=NOW)
+
+
+def test_a_new_index_is_built() -> None:
+    assert (decided()[NAME].work.mode, decided()[NAME].work.attempt) == ("Build", 1)
+
+
+def test_a_build_under_way_goes_on() -> None:
+    assert decided(index())[NAME].work.attempt == 1
+
+
+def test_a_build_that_failed_is_tried_again_only_after_a_while() -> None:
+    assert decided(index(), failed(3))[NAME].work.attempt == 1
+    assert decided(index(), failed(11))[NAME].work.attempt == 2
+
+
+def test_every_further_try_waits_longer_up_to_a_limit() -> None:
+    waits = [retry_in(index(attempt=n), by_name(failed(0, n)), NOW) for n in (1, 2, 3, 10)]
+    assert waits == [10, 20, 40, 300]
+
+
+def test_nothing_is_retried_that_did_not_fail() -> None:
+    assert retry_in(index(), {}, NOW) is None
+
+
+def test_collecting_goes_on_even_when_the_plan_says_nothing_of_it() -> None:
+    going = index("Drop", 2, collecting=True)
+    assert is_collecting(going)
+    found = decided(going, keep=False)[NAME]
+    assert (found.collecting, found.work.mode, found.work.attempt) == (True, "Drop", 2)
+
+
+def test_the_steps_of_collection_follow_the_plan() -> None:
+    steps = {
+        step: decided(index("Sync"), keep=False, collect=(Collect(NAME, "index", step, "x"),))[NAME]
+        for step in ("StopWriters", "MarkCollecting", "Drop")
+    }
+    assert {step: (found.work.mode, found.collecting) for step, found in steps.items()} == {
+        "StopWriters": ("Stop", False),
+        "MarkCollecting": ("Stop", True),
+        "Drop": ("Drop", True),
+    }
