@@ -21,7 +21,7 @@ _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)(?:\(\w+\))?(?::\s*([^}]*?))?\s*\}\}")
 
 # A server that was killed is otherwise waited for until its session ends (30 s), and a pod's shutdown for half an hour.
 _RESTART_QUICKLY = (
-    (re.compile(r"^(\s+)ttl: 30\b", re.MULTILINE), r"\1ttl: 3"),
+    (re.compile(r"^(\s+)ttl: 30\b", re.MULTILINE), r"\1ttl: 8"),
     (re.compile(r"^(\s+)gracefulStopTimeout: 1800\b", re.MULTILINE), r"\1gracefulStopTimeout: 3"),
     # The roles run in one process: they need no address of the machine, which changes when a pod is replaced.
     (re.compile(r"^(\s+)ip:\s*(#.*)?$", re.MULTILINE), r"\1ip: 127.0.0.1"),
