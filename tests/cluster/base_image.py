@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from cluster.buildah import buildah
 from cluster.commands import run
-from cluster.paths import cache_dir, exclusive
+from cluster.paths import cache_dir, exclusive, scratch_directory
 from cluster.steps import step
 
 _SUITE = "trixie"
@@ -46,8 +45,8 @@ def _present() -> bool:
 
 
 def _make() -> None:
-    with tempfile.TemporaryDirectory(dir=cache_dir()) as directory:
-        root = Path(directory) / "root"
+    with scratch_directory() as directory:
+        root = directory / "root"
         mirror = os.environ.get("DEBIAN_MIRROR")
         command: list[str | Path] = ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", _SUITE, root]
         run([*command, *([mirror] if mirror else [])], timeout=900)

@@ -10,13 +10,12 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from cluster.buildah import buildah
 from cluster.node import Node
-from cluster.paths import cache_dir, exclusive
+from cluster.paths import cache_dir, exclusive, scratch_directory
 
 _REFERENCE_NAME = "org.opencontainers.image.ref.name"
 _CONTAINERD_NAME = "io.containerd.image.name"
@@ -26,9 +25,9 @@ Json = dict[str, Any]
 def import_image(node: Node, reference: str, slot: str) -> None:
     """Import buildah's image `reference` under the same name; `slot` is its place in the layout, reused by its successor."""
     layout = cache_dir() / "layout"
-    with exclusive(cache_dir() / ".layout.lock"), tempfile.TemporaryDirectory(dir=cache_dir()) as directory:
+    with exclusive(cache_dir() / ".layout.lock"), scratch_directory() as directory:
         buildah("push", "--quiet", "--disable-compression", "--format", "oci", reference, f"oci:{layout}:{slot}")
-        archive = Path(directory) / "image.tar"
+        archive = directory / "image.tar"
         present = set(node.ctr("content", "ls", "-q").split())
         _write_archive(archive, layout, _manifest(layout, slot), reference, present)
         node.ctr("images", "import", archive)

@@ -27,7 +27,7 @@ from typing import Self
 from cluster import processes
 from cluster.commands import run
 from cluster.milvus_files import DEFAULT_PORTS, configure, unpack
-from cluster.paths import PACKAGE, cache_dir, exclusive
+from cluster.paths import PACKAGE, cache_dir, exclusive, scratch_directory
 from cluster.processes import Component, free_port, wait_ready
 from cluster.steps import step
 
@@ -40,11 +40,11 @@ def server_files() -> Path:
     target = cache_dir() / f"milvus-{sha256(parts).hexdigest()[:12]}"
     with exclusive(cache_dir() / ".milvus.lock"):
         if not target.exists():
-            with step("download and unpack Milvus"), tempfile.TemporaryDirectory(dir=cache_dir()) as temporary:
+            with step("download and unpack Milvus"), scratch_directory() as temporary:
                 pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--require-hashes"]
                 run([*pip, "-r", _REQUIREMENTS, "-d", temporary])
-                unpack(next(Path(temporary).glob("*.whl")), Path(temporary) / "files")
-                (Path(temporary) / "files").rename(target)
+                unpack(next(temporary.glob("*.whl")), temporary / "files")
+                (temporary / "files").rename(target)
     return target
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +39,18 @@ def exclusive(path: Path) -> Iterator[None]:
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """A directory in the cache for work in progress; those of processes that were killed are removed on the way."""
+    top = cache_dir() / "scratch"
+    top.mkdir(parents=True, exist_ok=True)
+    for left in top.iterdir():
+        if not Path("/proc", left.name.partition("-")[0]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=top) as name:
+        yield Path(name)
 
 
 def write_if_changed(path: Path, text: str, mode: int = 0o644) -> bool:

@@ -11,13 +11,12 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.commands import CommandError, run
-from cluster.paths import PACKAGE, cache_dir, exclusive
+from cluster.paths import PACKAGE, cache_dir, exclusive, scratch_directory
 from cluster.steps import step
 
 MODULES = PACKAGE / "tools"
@@ -116,12 +115,12 @@ def _build(module: Module) -> None:
     if shutil.which("go") is None:
         raise CommandError(["go", "build"], 127, "Go is not installed; the go.mod files say which version is needed")
     target = module.directory()
-    with step(f"build {module.name} from its Go modules"), tempfile.TemporaryDirectory(dir=target.parent) as temporary:
-        work = Path(temporary) / "module"
+    with step(f"build {module.name} from its Go modules"), scratch_directory() as temporary:
+        work = temporary / "module"
         shutil.copytree(MODULES / module.name, work)
         if module.prepare:
             module.prepare(work)
-        output = Path(temporary) / "bin"
+        output = temporary / "bin"
         output.mkdir()
         for name, package in module.packages.items():
             run([*_go_build(module), "-o", output / name, package], cwd=work, env=_go_environment(), timeout=3600)

@@ -10,7 +10,7 @@ import pytest
 
 from cluster.certificates import Authority
 from cluster.kubeconfig import write_kubeconfig
-from cluster.paths import PACKAGE, cache_dir, exclusive, state_dir, write_if_changed
+from cluster.paths import PACKAGE, cache_dir, exclusive, scratch_directory, state_dir, write_if_changed
 
 HOLD = "from cluster.paths import *; from pathlib import Path\nwith exclusive(Path({!r})): print('held', flush=True); input()"
 
@@ -47,6 +47,16 @@ def test_a_lock_is_released_by_the_death_of_its_holder(tmp_path: Path) -> None:
         holder.kill()
     with exclusive(lock):
         pass
+
+
+def test_work_in_progress_of_a_killed_process_is_removed_and_a_living_ones_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAG_CACHE", str(tmp_path))
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    (tmp_path / "scratch" / f"{gone.pid}-half" / "made").mkdir(parents=True)
+    with scratch_directory() as first, scratch_directory() as second:
+        assert sorted(path.name for path in (tmp_path / "scratch").iterdir()) == sorted([first.name, second.name])
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_cache_and_state_lie_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
