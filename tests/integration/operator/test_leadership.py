@@ -14,6 +14,7 @@ from cluster.api_only import ApiServer
 from integration.operator.proxy import Write
 from integration.operator.replica import Nursery, Replica
 from integration.operator.scenario import Scenario, scenario
+from rag_operator.kube.resources import LEASES
 
 ROUNDS = 20 if os.environ.get("RAG_CAMPAIGN") else 2
 LEASE: dict[str, object] = {"lease_duration": 7.0, "renew_deadline": 5.0, "retry_period": 0.5, "write_timeout": 2.0}
@@ -105,3 +106,17 @@ async def test_a_leader_before_a_server_that_hangs_steps_down_in_time_and_somebo
         found.proxy.open.set()
         await found.change({"gateway": {"replicas": 2}})
         await found.ready()
+
+
+@pytest.mark.timeout(200)
+async def test_a_leader_that_is_told_to_stop_gives_the_lead_away_at_once(
+    api: ApiServer, nursery: Nursery, tmp_path: Path, namespace: str
+) -> None:
+    async with scenario(api, nursery, tmp_path, namespace, **LEASE) as found:
+        replica = await found.start(identity="first")
+        await leader(found, {"first": replica})
+        replica.signal(signal.SIGTERM)
+        await replica.gone()
+        lease = await found.client.get(LEASES, namespace, "rag-operator")
+        assert lease is not None
+        assert lease["spec"]["holderIdentity"] == ""
