@@ -1,0 +1,113 @@
+"""The pure middle of a pass: what is wanted, under which names, and which table says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from doubles.manifests import OWNER, TEMPLATES, spec_of
+from rag_operator import names
+from rag_operator.api.v1alpha1.status import RAGPipelineStatus
+from rag_operator.controller.analysis import Baselines
+from rag_operator.controller.decide import Given, Judged, decide, judge, table
+from rag_operator.controller.mirror import Key
+from rag_operator.controller.observe import Seen
+from rag_operator.desired import revision_record
+from rag_operator.kube.child import Child, reduce
+from rag_operator.kube.resources import CONTROLLER_REVISIONS, INDEXES, Resource
+from rag_operator.model.plan import Record
+from rag_operator.model.validated import References, Violation
+
+SPEC = spec_of()
+NOW = 1_800_000_000.0
+
+
+def stored(resource: Resource, manifest: Mapping[str, Any]) -> Child:
+    meta = {**manifest["metadata"], "uid": manifest["metadata"]["name"], "resourceVersion": "1"}
+    return reduce(resource, {**manifest, "metadata": meta})
+
+
+def seen(*children: Child, record: Record | None = None, violations: tuple[Violation, ...] = (), maps: Any = None) -> Seen:
+    return Seen(
+        key=Key(OWNER.namespace, OWNER.name),
+        body={"metadata": {"uid": OWNER.uid, "generation": 1, "name": OWNER.name, "namespace": OWNER.namespace}},
+        spec=None if violations else SPEC,
+        violations=violations,
+        status=RAGPipelineStatus(),
+        record=record or Record(),
+        children={(child.kind, child.name): child for child in children},
+        references=References(config_maps=maps),
+    )
+
+
+def given(suffix: str = "aaaaaaaa") -> Given:
+    return Given(TEMPLATES, Baselines(), suffix, NOW)
+
+
+def first(suffix: str = "aaaaaaaa") -> Any:
+    look = seen()
+    found = decide(look, judge(look), given(suffix))
+    assert found is not None
+    assert found.wanted is not None
+    return found.wanted
+
+
+def test_a_first_look_wants_what_the_spec_resolves_to_under_a_collection_of_its_own() -> None:
+    assert first().collection == f"rag_{first().index.digest[: names.HASH_LENGTH]}_aaaaaaaa"
+
+
+def test_the_collection_is_chosen_once_and_then_read_from_the_record() -> None:
+    record = stored(CONTROLLER_REVISIONS, revision_record.manifest(OWNER, first("11111111"), 1))
+    look = seen(record)
+    found = decide(look, judge(look), given("22222222"))
+    assert found is not None
+    assert found.wanted is not None
+    assert found.wanted.collection.endswith("_11111111")
+
+
+def test_an_index_without_a_record_is_adopted_with_the_data_that_it_names() -> None:
+    index = {"metadata": {"name": first().index.name, "namespace": "search"}, "spec": {"collection": "rag_old_1", "collecting": False}}
+    look = seen(stored(INDEXES, index))
+    found = decide(look, judge(look), given())
+    assert found is not None
+    assert found.wanted is not None
+    assert found.wanted.collection == "rag_old_1"
+    assert found.observed.adopted_indexes == (first().index.name,)
+
+
+def test_an_index_that_is_being_collected_is_not_adopted_but_built_anew() -> None:
+    index = {"metadata": {"name": first().index.name, "namespace": "search"}, "spec": {"collection": "rag_old_1", "collecting": True}}
+    look = seen(stored(INDEXES, index))
+    found = decide(look, judge(look), given("33333333"))
+    assert found is not None
+    assert found.wanted is not None
+    assert found.wanted.collection.endswith("_33333333")
+
+
+def test_a_wrong_spec_without_a_record_decides_nothing() -> None:
+    look = seen(violations=(Violation("InvalidSpec", "spec", "", "", "x"),))
+    assert decide(look, judge(look), given()) is None
+
+
+def test_a_wrong_spec_leaves_what_is_recorded_as_it_is() -> None:
+    revision = first()
+    record = stored(CONTROLLER_REVISIONS, revision_record.manifest(OWNER, revision, 1))
+    look = seen(record, record=Record(stable=revision.name), violations=(Violation("InvalidSpec", "spec", "", "", "x"),))
+    found = decide(look, judge(look), given())
+    assert found is not None
+    assert found.wanted is None
+    assert found.newest.name == revision.name
+    assert [keep.revision for keep in found.plan.keep] == [revision.name]
+
+
+def test_a_reference_that_is_missing_is_a_violation() -> None:
+    judged = judge(seen(maps={}))
+    assert isinstance(judged, Judged)
+    assert [violation.reason for violation in judged.violations] == ["ReferenceNotFound"]
+
+
+def test_there_is_no_table_before_there_is_something_to_answer_by() -> None:
+    look = seen()
+    found = decide(look, judge(look), given())
+    assert found is not None
+    assert table(look, found) is None
