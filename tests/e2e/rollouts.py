@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -75,6 +76,11 @@ class Library:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def until_answering(self) -> None:
+        """Wait for the first revision to serve, and for its answers to come through the node port."""
+        self.until("the first revision to serve", lambda: self.status().get("phase") == "Ready")
+        self.until("the first answer", lambda: asyncio.run(answers(self.load(1))))
+
     def load(self, clients: int = 8) -> Traffic:
         service = self.namespace.get("service", f"{NAME}-gateway")
         port = next(port["nodePort"] for port in service["spec"]["ports"] if port["name"] == "http")
@@ -88,9 +94,16 @@ class Library:
             yield
         except BaseException:
             what = "ragpipelines,ragindexes,pods,jobs,hpa,events"
-            print(self.rag("status", NAME), self.namespace.kubectl("get", what, "--sort-by=.metadata.creationTimestamp"))
+            print(self.rag("status", NAME), self.namespace.kubectl("get", what))
             print(self.namespace.kubectl("logs", "-l", "app.kubernetes.io/name=rag-operator", "--tail=200", "--prefix"))
             raise
+
+
+async def answers(traffic: Traffic) -> bool:
+    """Whether the next few questions are all answered."""
+    async with traffic:
+        await asyncio.sleep(1)  # how long is asked
+    return bool(traffic.answers) and not traffic.summary().failed
 
 
 def questions() -> list[corpus.Question]:

@@ -26,7 +26,7 @@ def served(cluster: Cluster) -> Iterator[Library]:
     """A pipeline whose first revision serves; each test changes it further."""
     with fresh_namespace(cluster) as found, library(found) as handbook:
         handbook.apply(STATIC, **QUICK)
-        handbook.until("the first revision to serve", lambda: handbook.status().get("phase") == "Ready")
+        handbook.until_answering()
         yield handbook
 
 
@@ -74,7 +74,7 @@ def test_a_rollout_survives_everything_being_killed_once(make_namespace: Callabl
     chance = random.Random(seed)
     with library(make_namespace()) as handbook:
         handbook.apply(STATIC, **QUICK)
-        handbook.until("the first revision to serve", lambda: handbook.status().get("phase") == "Ready")
+        handbook.until_answering()
         traffic = asyncio.run(_killing(handbook, chance))
         assert handbook.role("stable") == traffic.answers[-1].revision
         assert traffic.summary().mixed == 0

@@ -89,7 +89,7 @@ def test_three_models_in_a_row_and_back_without_a_failed_or_mixed_answer(handboo
 
 def three_models(handbook: Library, directory: Path) -> None:
     handbook.apply(STATIC, **QUICK)
-    handbook.until("the first revision to serve", lambda: handbook.status().get("phase") == "Ready")
+    handbook.until_answering()
     static = handbook.role("stable")
     before = asyncio.run(under_load(handbook, lambda traffic: asyncio.sleep(5)))
 
