@@ -125,11 +125,14 @@ class Kube:
         try:
             async with self._request("GET", f"{self._indexes}?{query}&allowWatchBookmarks=true", timeout=timeout) as answer:
                 await _accepted(answer)
-                async for line in answer.content:
-                    event = orjson.loads(line)
-                    if event["type"] == "ERROR":
-                        raise KubeError(str(event["object"].get("message")), int(event["object"].get("code", 0)))
-                    yield event
+                try:
+                    async for line in answer.content:
+                        event = orjson.loads(line)
+                        if event["type"] == "ERROR":
+                            raise KubeError(str(event["object"].get("message")), int(event["object"].get("code", 0)))
+                        yield event
+                finally:
+                    _abort(answer)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise KubeError(f"the watch broke: {type(error).__name__}: {error}") from error
 
@@ -170,6 +173,12 @@ class Kube:
         options.setdefault("timeout", aiohttp.ClientTimeout(total=CALL_SECONDS))
         headers = {**self._access.headers(), **options.pop("headers", {})}
         return self._session.request(method, self._access.url + path, headers=headers, **options)
+
+
+def _abort(answer: aiohttp.ClientResponse) -> None:
+    """End a stream that is not at its end. Closing politely would wait for a server that has no reason to answer."""
+    if answer.connection is not None and answer.connection.transport is not None:
+        answer.connection.transport.abort()
 
 
 async def _checked(answer: aiohttp.ClientResponse) -> bytes:
