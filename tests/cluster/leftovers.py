@@ -101,6 +101,19 @@ def mounts_below(below: tuple[Path, ...]) -> Iterator[str]:
             yield target
 
 
+def _unix_sockets() -> set[str]:
+    """Paths of the sockets of every network namespace: the kernel lists them by namespace, and shims live in their cluster's."""
+    by_namespace: dict[str, Path] = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            by_namespace.setdefault(os.readlink(process / "ns" / "net"), process)
+    found: set[str] = set()
+    for process in by_namespace.values():
+        with suppress(OSError):
+            found |= {line.split()[-1] for line in (process / "net" / "unix").read_text().splitlines()}
+    return found
+
+
 def _forget_containers(where: Traces) -> None:
     """Files outside our own directories: paths that kubelet, containerd and the CNI library have built in."""
     for link in Path("/var/log/containers").glob("*.log"):
@@ -110,7 +123,7 @@ def _forget_containers(where: Traces) -> None:
     for sandbox in [file.name.removeprefix(f"{where.network}-")[:64] for file in results.glob(f"{where.network}-*")]:
         for result in results.glob(f"*-{sandbox}-*"):
             result.unlink()
-    listening = {line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines()}
+    listening = _unix_sockets()
     for socket in Path("/run/containerd/s").glob("*"):
         if str(socket) not in listening:  # its shim is gone; shims of another containerd listen
             socket.unlink()

@@ -40,7 +40,7 @@ common:
     tlsMode: 0
     serverPemPath: server.pem
   session:
-    ttl: 3 # lease
+    ttl: 8 # lease
 """
 
 
