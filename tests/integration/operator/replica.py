@@ -73,7 +73,7 @@ class Replica:
             return False
         return True
 
-    async def gone(self, within: float = 20.0) -> None:
+    async def gone(self, within: float = 60.0) -> None:
         """Wait until it has ended."""
         async with asyncio.timeout(within):
             while self.alive:  # noqa: ASYNC110 - another process
