@@ -89,6 +89,7 @@ def _embedder(owner: Owner, revision: Revision, fingerprint: str | None) -> Embe
 def _index(owner: Owner, revision: Revision) -> IndexRoute:
     milvus = revision.spec.vector_store.milvus
     external = milvus.external
+    tls = external.tls if external is not None else None
     return IndexRoute(
         address=addresses.milvus_address(owner, milvus),
         database=external.database if external is not None else "default",
@@ -96,7 +97,8 @@ def _index(owner: Owner, revision: Revision) -> IndexRoute:
         metric=milvus.index.metric,
         search=search_parameters(milvus, revision.spec.retrieval.top_k),
         metadata=tuple(MetadataField(name=field.name, type=field.type) for field in revision.spec.documents.metadata),
-        tls=external is not None and external.tls is not None,
+        tls=tls is not None,
+        server_name=tls.server_name if tls is not None else None,
         credentials=credentials.store_directory(external),
     )
 

@@ -95,6 +95,12 @@ def test_an_external_generator_has_no_tokenizer_to_ask() -> None:
     assert (found.url, found.tokenizer, found.credentials) == ("https://llm.example.com", False, "key")
 
 
+def test_the_name_in_a_store_s_certificate_reaches_the_gateway() -> None:
+    external = {"address": "10.0.0.7:19530", "tls": {"serverName": "milvus.example.com"}}
+    found = route(vectorStore={"milvus": {"standalone": None, "external": external}}).index
+    assert (found.tls, found.server_name) == (True, "milvus.example.com")
+
+
 def test_declared_metadata_can_be_filtered_by() -> None:
     fields = [{"name": "department", "type": "String", "from": {"frontMatter": "department"}}]
     assert [(field.name, field.type) for field in route(documents={"metadata": fields}).index.metadata] == [("department", "String")]
