@@ -18,8 +18,8 @@ CHAPTERS = (
     ("first-revision", "Apply the pipeline and watch its index being built"),
     ("questions", "Ask: by curl, by an OpenAI client, by kubectl"),
     ("freshness", "A document added in S3 is found, a deleted one is gone"),
-    ("autoscaling", "Load: the queue grows, the HPA adds embedders, then takes them away"),
     ("better-model", "Change the embedding model with traffic running: build, gate, canary, promote"),
+    ("autoscaling", "Load: the queue grows, the HPA adds embedders, then takes them away"),
     ("worse-model", "A bad model: the gate fails, the rollout is aborted"),
     ("rollback", "Go back by one command"),
 )

@@ -185,8 +185,10 @@ class Story:
         self.terminal.output((answer.choices[0].message.content or "")[:600])
 
     async def _scale_out(self, embedder: str, before: int) -> None:
+        # Each question once: the gateway remembers vectors of questions it has seen, and the embedder would have nothing to do.
+        texts = [f"{question.text} {number}" for number in range(100) for question in corpus.questions(self._known())]
         begun = time.monotonic()
-        async with self._load(clients=64):
+        async with Traffic(gateway_url(self.terminal), texts, clients=64):
             await _until("a second embedder", lambda: self.pipeline.embedder_replicas(embedder) > before, timeout=180)
             self.figures["load to another embedder Ready"] = f"{time.monotonic() - begun:.1f} s"
             self.terminal.result(f"another embedder is Ready after {self.figures['load to another embedder Ready']}")
