@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -37,6 +39,7 @@ from rag_operator.shell.watches import Watches
 log = logging.getLogger(__name__)
 
 _PRIME_AGAIN = 1.0
+_LEAVE_WITHIN = 10.0  # seconds that watches and connections get to close
 
 
 class App:
@@ -71,6 +74,7 @@ class App:
         try:
             await asyncio.wait({watching, working}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            _leave_in_time()
             for task in (working, watching):
                 task.cancel()
             results = await asyncio.gather(working, watching, return_exceptions=True)
@@ -174,6 +178,13 @@ class App:
         metrics.QUEUE_DEPTH.set(self._queue.depth)
         metrics.QUEUE_AGE.set(self._queue.age)
         metrics.LEADING.set(int(self._leading))
+
+
+def _leave_in_time() -> None:
+    """End the process even if something does not let go: who lost the Lease must be gone, so that a fresh replica takes its place."""
+    timer = threading.Timer(_LEAVE_WITHIN, os._exit, [1])
+    timer.daemon = True
+    timer.start()
 
 
 async def _until_answered(discovery: surroundings.Discovery) -> surroundings.Surroundings:
