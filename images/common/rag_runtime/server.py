@@ -63,7 +63,8 @@ class Stop:
     async def drained(self, seconds: float) -> None:
         """Returns after `seconds`, or at the second request."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._second.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._second.wait()
 
 
 class _Server(uvicorn.Server):

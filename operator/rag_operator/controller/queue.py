@@ -7,6 +7,7 @@ that short (the events are often echoes of the failing pass), an urgent one does
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import random
 from collections.abc import Callable, Hashable
@@ -61,10 +62,10 @@ class Queue(Generic[K]):
             if wait is not None and wait <= 0:
                 return self._pop()
             self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), wait)
-            except TimeoutError:
-                continue
+            # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the event.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()
 
     def done(self, key: K, *, again_after: float | None = None) -> None:
         """The key was brought to its spec; look again then, or when something happens."""

@@ -92,7 +92,7 @@ class App:
             return
         await lease.acquire()
         async with asyncio.TaskGroup() as group:
-            group.create_task(lease.hold())
+            group.create_task(_hold(lease))
             group.create_task(self._work(client))
 
     async def _work(self, client: Client) -> None:
@@ -178,6 +178,13 @@ class App:
         metrics.QUEUE_DEPTH.set(self._queue.depth)
         metrics.QUEUE_AGE.set(self._queue.age)
         metrics.LEADING.set(int(self._leading))
+
+
+async def _hold(lease: Lease) -> None:
+    try:
+        await lease.hold()
+    finally:
+        _leave_in_time()  # from here on, not from when the work has ended: it may be the work that does not let go
 
 
 def _leave_in_time() -> None:

@@ -70,8 +70,6 @@ async def test_when_the_leader_is_killed_another_takes_over_and_their_writes_nev
         assert not interleaved(found.proxy.sent())
 
 
-# In the campaign until the race is found: about one run in four the resumed replica does not end within a minute.
-@pytest.mark.campaign
 @pytest.mark.timeout(300)
 async def test_a_leader_that_was_paused_beyond_its_lease_writes_nothing_when_it_goes_on(
     api: ApiServer, nursery: Nursery, tmp_path: Path, namespace: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from pymilvus import MilvusClient
 
-from rag_runtime.milvus.errors import translated
+from rag_runtime.milvus.errors import UnavailableError, translated
 
 # The client logs each failed call with its traceback before it raises; whoever catches decides what is worth a line.
 for _name in ("pymilvus", "pymilvus.decorators"):
@@ -18,6 +19,11 @@ for _name in ("pymilvus", "pymilvus.decorators"):
 
 CONNECT_SECONDS = 15.0
 CALL_SECONDS = 60.0
+_AGAIN_AFTER = 0.25
+
+# gRPC's bandwidth probe pings while a large answer is read; Milvus counts these pings and hangs up with "Too many pings" when the reader
+# is slow. Without the probe the window is fixed, so it is set wide. Connections are not shared, so one client's pings end no other's calls.
+CHANNEL_OPTIONS = {"grpc.http2.bdp_probe": 0, "grpc.http2.lookahead_bytes": 1 << 20, "grpc.use_local_subchannel_pool": 1}
 
 
 @dataclass(frozen=True)
@@ -48,13 +54,21 @@ def secret_of(directory: Path | None) -> dict[str, str]:
 
 def connect(target: Target, *, timeout: float = CONNECT_SECONDS) -> MilvusClient:
     """A client with a connection of its own. Raises `UnavailableError` when nobody answers within `timeout` seconds."""
-    with translated(f"connect to Milvus at {target.address}"):
-        return MilvusClient(**_arguments(target), dedicated=True, timeout=timeout)
+    until = time.monotonic() + timeout
+    while True:
+        try:
+            with translated(f"connect to Milvus at {target.address}"):
+                return MilvusClient(**_arguments(target), dedicated=True, timeout=max(until - time.monotonic(), _AGAIN_AFTER))
+        except UnavailableError:
+            if time.monotonic() + _AGAIN_AFTER >= until:
+                raise
+            time.sleep(_AGAIN_AFTER)  # refused at once: the server starts, or hung up on us
 
 
 def _arguments(target: Target) -> dict[str, Any]:
     scheme = "https" if target.tls else "http"
     arguments: dict[str, Any] = {"uri": f"{scheme}://{target.address}", "db_name": target.database, **_login(target.secret)}
+    arguments["grpc_options"] = CHANNEL_OPTIONS
     if target.tls:
         arguments["secure"] = True
         if target.tls.authority is not None:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc
 
 from rag_runtime.contracts import collections as fields
+from rag_runtime.milvus.connection import CHANNEL_OPTIONS
 
 # Milvus' own bound on one search's rows.
 MAX_ROWS = 16_384
@@ -55,6 +56,7 @@ _CHANNEL_OPTIONS = (
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 0),
     ("grpc.http2.max_pings_without_data", 0),
+    *CHANNEL_OPTIONS.items(),
     # Without this a server that came back is tried again after up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),

@@ -131,7 +131,8 @@ class Scheduler:
         while sum(lane.waiting for lane in self._lanes.values()) < self._last_callers and (left := until - self._clock()) > 0:
             self._arrived.clear()
             try:
-                await asyncio.wait_for(self._arrived.wait(), left)
+                async with asyncio.timeout(left):
+                    await self._arrived.wait()
             except TimeoutError:
                 return
 

@@ -102,7 +102,8 @@ class Syncer:
         if any(report.reporter.pending for report in self._reports.values()):
             soonest = min(soonest, time.monotonic() + PAUSE_SECONDS)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), max(soonest - time.monotonic(), 0.05))
+            async with asyncio.timeout(max(soonest - time.monotonic(), 0.05)):
+                await self._changed.wait()
 
     # Which indexes.
 

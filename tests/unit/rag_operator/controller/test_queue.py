@@ -45,6 +45,17 @@ async def test_a_key_in_work_is_never_given_to_a_second_worker_but_looked_at_aga
     assert await queue.get() == "a"
 
 
+async def test_a_worker_that_is_cancelled_while_a_key_comes_ends(queue: Queue[str]) -> None:
+    queue.add("later", after=5)
+    worker = asyncio.create_task(queue.get())
+    for _ in range(3):
+        await asyncio.sleep(0)  # it waits for the first of two: the time, or another key
+    queue.add("a")
+    worker.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await worker
+
+
 async def test_what_is_due_sooner_comes_first(queue: Queue[str], clock: Clock) -> None:
     queue.add("later", after=5)
     queue.add("sooner", after=2)
