@@ -1,20 +1,25 @@
 """Where the demo runs: the cluster of `make cluster`, or with CLUSTER=current the one that KUBECONFIG points at.
 
 On a cluster of your own these say what `make cluster` would know: DEMO_S3_OUTSIDE and DEMO_S3_INSIDE (an S3 endpoint as this machine and as
-pods reach it), DEMO_GATEWAY_URL (unless the first node's address and a node port will do), DEMO_HELM_VALUES (a values file for the chart).
+pods reach it), DEMO_GATEWAY_URL and DEMO_PREVIEW_URL (unless the first node's address and node ports will do), DEMO_HELM_VALUES (a values
+file for the chart).
 """
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cluster import paths
 from cluster.full import Cluster
 from cluster.network import NODE_ADDRESS
 from cluster.tools import binary
 from demo.terminal import CommandError, Terminal
+from rag_operator import names
+from rag_runtime.contracts import pods
 
 NAMESPACE = "demo"
 SYSTEM = "rag-system"
@@ -52,12 +57,36 @@ def gateway_url(terminal: Terminal, namespace: str = NAMESPACE, pipeline: str = 
     """Base URL of the gateway from here: DEMO_GATEWAY_URL, or its node port on the first node's address."""
     if said := os.environ.get("DEMO_GATEWAY_URL"):
         return said
+    return _node_port(terminal, namespace, f"{pipeline}-gateway", "DEMO_GATEWAY_URL")
+
+
+def preview_url(terminal: Terminal, namespace: str = NAMESPACE, pipeline: str = PIPELINE) -> str:
+    """Base URL of the gateway's preview port from here: DEMO_PREVIEW_URL, or a node port of the demo's own Service."""
+    if said := os.environ.get("DEMO_PREVIEW_URL"):
+        return said
+    body = json.dumps(witness_service(namespace, pipeline))
+    terminal.run("kubectl apply --server-side --field-manager=demo -f -", stdin=body, show=False)
+    return _node_port(terminal, namespace, f"{pipeline}-witness", "DEMO_PREVIEW_URL")
+
+
+def witness_service(namespace: str, pipeline: str) -> dict[str, Any]:
+    """A Service that makes the preview port reachable from outside. A measurement needs it; a pipeline does not, and has none."""
+    preview = {"name": "http", "port": pods.GATEWAY_PREVIEW_PORT, "targetPort": "preview"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": f"{pipeline}-witness", "namespace": namespace},
+        "spec": {"type": "NodePort", "selector": names.selector(pipeline, names.KIND_GATEWAY), "ports": [preview]},
+    }
+
+
+def _node_port(terminal: Terminal, namespace: str, service: str, variable: str) -> str:
     port = terminal.run(
-        f"kubectl -n {namespace} get service {pipeline}-gateway -o jsonpath='{{.spec.ports[?(@.name==\"http\")].nodePort}}'", show=False
+        f"kubectl -n {namespace} get service {service} -o jsonpath='{{.spec.ports[?(@.name==\"http\")].nodePort}}'", show=False
     )
     address = terminal.run("kubectl get nodes -o jsonpath='{.items[0].status.addresses[?(@.type==\"InternalIP\")].address}'", show=False)
     if not port:
-        raise CommandError("the gateway's Service has no node port; set DEMO_GATEWAY_URL to a URL that reaches it")
+        raise CommandError(f"the Service {service} has no node port; set {variable} to a URL that reaches it")
     return f"http://{address}:{port}"
 
 

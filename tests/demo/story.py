@@ -15,7 +15,7 @@ import httpx
 
 from demo import corpus, quality
 from demo.pipeline import EXAMPLE, MINILM, SHORT, STATIC, Model, Pipeline, manifest
-from demo.place import NAMESPACE, PIPELINE, SYSTEM, Place, gateway_url
+from demo.place import NAMESPACE, PIPELINE, SYSTEM, Place, gateway_url, preview_url
 from demo.terminal import CommandError, Terminal, wait_for
 from demo.traffic import Summary, Traffic
 
@@ -229,13 +229,14 @@ class Story:
 
     def _load(self, clients: int, pause: float = 0.0) -> Traffic:
         texts = [question.text for question in corpus.questions(self._known())]
-        return Traffic(gateway_url(self.terminal), texts, clients=clients, pause=pause)
+        return Traffic(gateway_url(self.terminal), texts, preview_url(self.terminal), clients=clients, pause=pause)
 
     def _note_traffic(self, traffic: Traffic) -> None:
         summary = traffic.summary()
         self.traffic_totals.append(summary)
         self.terminal.result(
-            f"{summary.requests} questions meanwhile: {summary.failed} failed, {summary.mixed} mixed, "
+            f"{summary.requests} questions meanwhile: {summary.failed} failed, "
+            f"{summary.mixed} mixed of {summary.witnessed} that said where they came from, "
             f"p50 {summary.p50 * 1000:.0f} ms, p99 {summary.p99 * 1000:.0f} ms, by revision {summary.by_revision}"
         )
         for error in summary.errors:

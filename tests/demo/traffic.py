@@ -1,7 +1,9 @@
 """Constant traffic: clients that ask questions one after another and keep what each answer said about itself.
 
-Used by the demo and by the end-to-end tests. An answer is *mixed* when its revision was seen with another collection or another
-vector dimension before: a revision has exactly one of each. A request is *failed* when it ended in anything but a whole answer.
+Used by the demo and by the end-to-end tests. A request is *failed* when it ended in anything but a whole answer. An answer is *mixed*
+when its revision was seen with another collection or another vector dimension before: a revision has exactly one of each. Only the
+preview port says collection and dimension, and without `x-rag-revision` it chooses by weight as the public port does; so two witnesses
+ask there beside the clients.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from typing import Self
 import httpx
 
 from rag_runtime.contracts import headers
+
+WITNESSES = 2
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,11 @@ class Summary:
     requests: int
     failed: int
     mixed: int
+    witnessed: int  # answers that said which collection and dimension they came from
     p50: float
     p99: float
     by_revision: dict[str, int]
+    origins: dict[str, tuple[str, str]]  # the collection and the dimension of each revision, as answers said
     errors: tuple[str, ...]
 
 
@@ -60,15 +66,15 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ranked[min(len(ranked) - 1, max(0, round(share * len(ranked) + 0.5) - 1))]
 
 
-def mixed(answers: Iterable[Answer]) -> int:
-    """How many answers contradict the first (collection, dimension) seen with their revision."""
+def came_from(answers: Iterable[Answer]) -> tuple[dict[str, tuple[str, str]], int]:
+    """The (collection, dimension) that each revision was seen with first, and how many answers contradict that."""
     seen: dict[str, tuple[str, str]] = {}
     wrong = 0
     for answer in answers:
         if answer.revision and answer.collection:
             what = (answer.collection, answer.dimension)
             wrong += seen.setdefault(answer.revision, what) != what
-    return wrong
+    return seen, wrong
 
 
 def summarize(answers: Sequence[Answer]) -> Summary:
@@ -80,26 +86,30 @@ def summarize(answers: Sequence[Answer]) -> Summary:
     latencies = [answer.seconds for answer in whole]
     failures = [answer for answer in answers if answer.failed]
     errors = dict.fromkeys(f"{answer.status} {answer.mode} {answer.error}".strip() for answer in failures)
+    origins, mixed = came_from(answers)
     return Summary(
         requests=len(answers),
         failed=len(failures),
-        mixed=mixed(answers),
+        mixed=mixed,
+        witnessed=sum(bool(answer.collection) for answer in whole),
         p50=percentile(latencies, 0.5),
         p99=percentile(latencies, 0.99),
         by_revision=counts,
+        origins=origins,
         errors=tuple(errors)[:5],
     )
 
 
 @dataclass
 class Traffic:
-    """`clients` tasks that ask `questions` of `url` in turn until the context ends.
+    """`clients` tasks that ask `questions` of `url` in turn until the context ends, and witnesses beside them where `preview` is given.
 
     `pause` seconds lie between an answer and the client's next question. The clients run in the event loop of the caller.
     """
 
     url: str
     questions: Sequence[str]
+    preview: str | None = None  # base URL of the gateway's preview port
     clients: int = 8
     pause: float = 0.0
     path: str = "/v1/retrieve"
@@ -112,8 +122,9 @@ class Traffic:
 
     async def __aenter__(self) -> Self:
         sent = {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}
-        self._http = httpx.AsyncClient(base_url=self.url, headers=sent, timeout=self.timeout, trust_env=False)
-        self._tasks = [asyncio.create_task(self._client(number)) for number in range(self.clients)]
+        self._http = httpx.AsyncClient(headers=sent, timeout=self.timeout, trust_env=False)
+        bases = [self.url] * self.clients + [self.preview] * (WITNESSES if self.preview else 0)
+        self._tasks = [asyncio.create_task(self._client(number, f"{base}{self.path}")) for number, base in enumerate(bases)]
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -130,20 +141,20 @@ class Traffic:
         """What was answered so far."""
         return summarize(self.answers)
 
-    async def _client(self, number: int) -> None:
+    async def _client(self, number: int, url: str) -> None:
         for question in itertools.cycle(self.questions[number:] + self.questions[:number]):  # type: ignore[operator]
             if self._stop.is_set():
                 return
-            self.answers.append(await self._ask(question, session=f"client-{number}-{len(self.answers)}"))
+            self.answers.append(await self._ask(url, question, session=f"client-{number}-{len(self.answers)}"))
             if self.pause:
                 await asyncio.wait({asyncio.ensure_future(self._stop.wait())}, timeout=self.pause)
 
-    async def _ask(self, question: str, session: str) -> Answer:
+    async def _ask(self, url: str, question: str, session: str) -> Answer:
         assert self._http is not None
         begun = time.monotonic()
         body = {"query": question, "k": 10, "groupBy": "document"}
         try:
-            reply = await self._http.post(self.path, json=body, headers={headers.SESSION: session})
+            reply = await self._http.post(url, json=body, headers={headers.SESSION: session})
         except httpx.HTTPError as error:
             now = time.monotonic()
             return Answer(at=now, seconds=now - begun, status=0, error=repr(error))

@@ -22,6 +22,7 @@ from cluster.processes import wait_until
 from cluster.tools import binary
 from demo import corpus
 from demo.pipeline import EXAMPLE, Model
+from demo.place import witness_service
 from demo.traffic import Traffic
 from e2e.namespaces import Namespace, has_service_account
 
@@ -82,10 +83,14 @@ class Library:
         self.until("the first answer", lambda: asyncio.run(answers(self.load(1))))
 
     def load(self, clients: int = 8) -> Traffic:
-        service = self.namespace.get("service", f"{NAME}-gateway")
-        port = next(port["nodePort"] for port in service["spec"]["ports"] if port["name"] == "http")
+        """Clients of the public port, and witnesses at the preview port."""
+        self.namespace.apply(witness_service(self.namespace.name, NAME))
         texts = [question.text for question in questions()]
-        return Traffic(f"http://{NODE_ADDRESS}:{port}", texts, clients=clients, pause=0.1)
+        return Traffic(self._url(f"{NAME}-gateway"), texts, self._url(f"{NAME}-witness"), clients=clients, pause=0.1)
+
+    def _url(self, service: str) -> str:
+        ports = self.namespace.get("service", service)["spec"]["ports"]
+        return f"http://{NODE_ADDRESS}:{next(port['nodePort'] for port in ports if port['name'] == 'http')}"
 
     @contextmanager
     def telling(self) -> Iterator[None]:

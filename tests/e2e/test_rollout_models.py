@@ -34,6 +34,7 @@ async def under_load(handbook: Library, act: Callable[[Traffic], Awaitable[None]
         await act(traffic)
     seen = traffic.summary()
     assert (seen.failed, seen.mixed) == (0, 0), seen
+    assert seen.witnessed > 0, "nobody said which collection and dimension it was answered from"
     return seen
 
 
@@ -59,6 +60,12 @@ async def roll_back(handbook: Library, to: str) -> tuple[Summary, float]:
         took.append(max(others, default=commanded) - commanded)
 
     return await under_load(handbook, act), took[0]
+
+
+def origin(handbook: Library, index: str) -> tuple[str, str]:
+    """The collection and the dimension of an index, as its spec has them."""
+    spec = handbook.namespace.get("ragindex", index)["spec"]
+    return spec["collection"], str(spec["identity"]["content"]["dimensions"])
 
 
 def edit(handbook: Library) -> None:
@@ -99,6 +106,7 @@ def three_models(handbook: Library, directory: Path) -> None:
 
     for role in ("stable", "retired"):
         side = handbook.status()[role]
+        assert better.origins[side["revision"]] == origin(handbook, side["index"])
         what = f"the edits in the index of the {role} revision"
         handbook.until(what, lambda side=side: holds_the_edits(handbook, side["revision"], side["index"], directory))  # type: ignore[misc]
 
