@@ -8,7 +8,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-VERSION = "0.1"
+# Versions of our own images that pipelines may ask for, oldest first. Only ever appended to: an upgrade must not refuse what runs.
+RUNTIMES = ("0.1",)
+VERSION = RUNTIMES[-1]
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 

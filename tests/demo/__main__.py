@@ -62,7 +62,7 @@ def _what_to_look_at(story: Story) -> None:
     for command in (
         f"kubectl -n {NAMESPACE} get ragp,ragi,pods -o wide",
         f"kubectl -n {NAMESPACE} get events --sort-by=.lastTimestamp | tail -8",
-        f"kubectl -n {SYSTEM} logs deployment/rag-operator --tail=8",
+        f"kubectl -n {SYSTEM} logs -l app.kubernetes.io/name=rag-operator --tail=8 --prefix",
     ):
         try:
             story.terminal.run(command)

@@ -185,8 +185,10 @@ class Story:
         self.terminal.output((answer.choices[0].message.content or "")[:600])
 
     async def _scale_out(self, embedder: str, before: int) -> None:
-        # Each question once: the gateway remembers vectors of questions it has seen, and the embedder would have nothing to do.
-        texts = [f"{question.text} {number}" for number in range(100) for question in corpus.questions(self._known())]
+        # "More like this": passages as questions keep the embedder busy, short questions only the clients. Each is asked once, because the
+        # gateway remembers the vectors of questions it has seen.
+        passages = [" ".join(text.split()[:120]) for _, text in corpus.documents(self.documents)]
+        texts = [f"{number} {passage}" for number in range(30) for passage in passages]
         begun = time.monotonic()
         async with Traffic(gateway_url(self.terminal), texts, clients=64):
             await _until("a second embedder", lambda: self.pipeline.embedder_replicas(embedder) > before, timeout=180)

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from cluster.commands import ClusterError
 from cluster.full import Cluster
 from demo import corpus
 from demo.pipeline import MINILM, SHORT, STATIC, Model
 from demo.traffic import Summary, Traffic
+from e2e.indexes import differences, fresh, milvus
 from e2e.namespaces import Namespace
 from e2e.rollouts import DOCUMENTS, NAME, Library, library
 
@@ -75,6 +77,31 @@ def edit(handbook: Library) -> None:
     handbook.source.delete("1.md")
 
 
+def edit_again(handbook: Library, turn: int) -> None:
+    """The same with other documents in each turn, while weights move."""
+    handbook.source.put(f"notes-{turn}.md", f"{NOTES} This was note number {turn}.")
+    handbook.source.put(f"{10 + turn}.md", f"{CHANGED} It was counted {turn} times.")
+    handbook.source.delete(f"{20 + turn}.md")
+
+
+def equal_to_fresh_builds(handbook: Library, wanted: dict[str, Model]) -> None:
+    """Both indexes that are kept hold exactly what an index that is built now holds; `wanted` says the model of each role."""
+    with milvus(handbook) as client:
+        for role, model in wanted.items():
+            index = handbook.namespace.get("ragindex", handbook.status()[role]["index"])["spec"]["collection"]
+            with fresh(handbook, model) as built:
+                left: list[str] = []
+
+                def same(index: str = index, built: str = built, left: list[str] = left) -> bool:
+                    left[:] = differences(client, index, built)
+                    return not left
+
+                try:
+                    handbook.until(f"the {role} index equal to a fresh build", same, 90)
+                except ClusterError:
+                    pytest.fail(f"the {role} index differs from a fresh build: {left[:10]}")
+
+
 def holds_the_edits(handbook: Library, revision: str, index: str, directory: Path) -> bool:
     """Whether an index holds what the source holds now: as many documents, the new text and not the deleted one."""
     file = directory / "edits.jsonl"
@@ -110,7 +137,7 @@ def three_models(handbook: Library, directory: Path) -> None:
         what = f"the edits in the index of the {role} revision"
         handbook.until(what, lambda side=side: holds_the_edits(handbook, side["revision"], side["index"], directory))  # type: ignore[misc]
 
-    worse = asyncio.run(change(handbook, SHORT, "Aborted", 3))
+    worse = asyncio.run(change(handbook, SHORT, "Aborted", 3, meanwhile=lambda: edit_again(handbook, 1)))
     decision = handbook.decisions()[0]
     assert decision["reason"] == "EvaluationFailed", decision
     assert set(worse.by_revision) == {minilm}, "nobody was answered by what the gate refused"
@@ -123,10 +150,12 @@ def three_models(handbook: Library, directory: Path) -> None:
 
     async def forward(traffic: Traffic) -> None:
         await asyncio.to_thread(handbook.rag, "retry", NAME, minilm)
+        await asyncio.to_thread(edit_again, handbook, 2)
         await asyncio.to_thread(handbook.until_decided, "Promoted", 5)
 
     again = asyncio.run(under_load(handbook, forward))
     assert handbook.role("stable") == minilm
+    equal_to_fresh_builds(handbook, {"stable": MINILM, "retired": STATIC})
     for what, seen in (("before", before), ("static to MiniLM", better), ("to 32 dimensions", worse), ("back", back), ("forward", again)):
         print(f"{what}: {seen.requests} answers, p50 {seen.p50 * 1000:.0f} ms, p99 {seen.p99 * 1000:.0f} ms, {seen.by_revision}")
     print(f"rollback: {seconds:.2f} s after the command returned")

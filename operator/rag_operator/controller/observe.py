@@ -20,10 +20,11 @@ from rag_operator.controller.scrape import GatewayReading, Scraper
 from rag_operator.controller.scrape import read as read_gateways
 from rag_operator.kube.child import Child, reduce
 from rag_operator.kube.client import Client, Object
-from rag_operator.kube.resources import CLAIMS, CONFIG_MAPS, EVENTS, MILVUS, PIPELINES, POD_MONITORS, PODS, Resource
+from rag_operator.kube.resources import CLAIMS, CONFIG_MAPS, EVENTS, INDEXES, MILVUS, PIPELINES, POD_MONITORS, PODS, Resource
 from rag_operator.model import codec
 from rag_operator.model.plan import Record
 from rag_operator.model.validated import References, Violation, needed, parse
+from rag_operator.settings import RUNTIMES
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Observer:
             status=status,
             record=record,
             children=children,
-            references=await self._references(key, spec, capabilities) if spec is not None else References(),
+            references=await self._references(key, spec, children, capabilities) if spec is not None else References(),
             gateways=gateways,
             slow=tuple(await self._slow(key, children)),
         )
@@ -116,7 +117,7 @@ class Observer:
             return False
         return any(one.get("name") == resource.plural for one in found.get("resources") or ())
 
-    async def _references(self, key: Key, spec: RAGPipelineSpec, capabilities: Capabilities) -> References:
+    async def _references(self, key: Key, spec: RAGPipelineSpec, children: Children, capabilities: Capabilities) -> References:
         wanted = needed(spec)
         maps = sorted(wanted.config_maps)
         claims = sorted(wanted.claims)
@@ -126,7 +127,13 @@ class Observer:
         )
         data = {name: dict(body.get("data") or {}) for name, body in zip(maps, found, strict=False) if body is not None}
         bound = frozenset(name for name, body in zip(claims, found[len(maps) :], strict=True) if body is not None)
-        return References(config_maps=data, claims=bound, milvus_operator=capabilities.milvus_operator)
+        return References(
+            config_maps=data,
+            claims=bound,
+            token_limit=token_limit(spec, children),
+            milvus_operator=capabilities.milvus_operator,
+            runtimes=frozenset(RUNTIMES),
+        )
 
     async def _gateways(self, key: Key, uid: str) -> GatewayReading | None:
         """Every pod that the gateway's Deployment made, terminating ones too; `None` when the list could not be read."""
@@ -155,6 +162,25 @@ class Observer:
 def own(children: Mapping[tuple[str, str], Child], uid: str) -> dict[tuple[str, str], Child]:
     """Children of this very pipeline: controlled by it, or by a workload of it, or by nobody after a restore."""
     return {name: child for name, child in children.items() if child.owner in (uid, None) or child.kind == PODS.kind}
+
+
+def token_limit(spec: RAGPipelineSpec, children: Children) -> int | None:
+    """What indexers were told of the wanted model's limit, by any index that it makes; an endpoint's is in the spec, not observed."""
+    local = spec.embedder.local
+    if local is None:
+        return None
+    indexes = [child.body() for child in children.values() if child.kind == INDEXES.kind]
+    # Reports that differ are of weights that were changed under their name: what one of them takes is not refused.
+    return max((limit for body in indexes if (limit := _limit(body)) and _model(body) == local.declared), default=None)
+
+
+def _limit(index: Mapping[str, Any]) -> int | None:
+    return ((index.get("status") or {}).get("observed") or {}).get("modelTokenLimit")
+
+
+def _model(index: Mapping[str, Any]) -> tuple[str, str]:
+    content = index["spec"]["identity"]["content"]
+    return content["model"], content["revision"]
 
 
 def _remembered(body: Mapping[str, Any]) -> tuple[RAGPipelineStatus, Record]:

@@ -25,7 +25,6 @@ TOO_LONG: Final = "ChunkTooLong"
 UNSUPPORTED: Final = "Unsupported"
 
 _LONGEST_VALUE: Final = 80
-_SPECIAL_TOKENS: Final = 2
 _USER_INFO: Final = re.compile(r"//[^/@\s]*@")
 
 
@@ -130,11 +129,11 @@ def _chunks_fit(spec: RAGPipelineSpec, references: References) -> Iterator[Viola
     limit = references.token_limit
     if limit is None:
         return
-    # A word is at least one token: what does not fit by this count cannot fit.
-    prompt = len((spec.embedder.chosen.document_prefix or "").split())
-    longest = limit - prompt - _SPECIAL_TOKENS
+    # A word is at least one token, and not every model adds special ones: what does not fit by this count cannot fit. The indexer,
+    # which has the tokenizer, counts exactly.
+    longest = limit - len((spec.embedder.chosen.document_prefix or "").split())
     if spec.documents.chunking.max_tokens > longest:
-        message = f"does not fit the embedding model, which takes {limit} tokens with prompt and special tokens: at most {longest}"
+        message = f"does not fit the embedding model, which takes {limit} tokens, its prompt included: at most {longest}"
         chunk = str(spec.documents.chunking.max_tokens)
         yield Violation(TOO_LONG, "spec.documents.chunking.maxTokens", chunk, f"at most {longest}", message)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import statistics
 import time
 from pathlib import Path
 
@@ -16,8 +17,11 @@ from integration.operator.replica import Nursery, Replica
 from integration.operator.scenario import Scenario, scenario
 from rag_operator.kube.resources import LEASES
 
-ROUNDS = 20 if os.environ.get("RAG_CAMPAIGN") else 2
+WHOLE = bool(os.environ.get("RAG_CAMPAIGN"))
+ROUNDS = 20 if WHOLE else 2
 LEASE: dict[str, object] = {"lease_duration": 7.0, "renew_deadline": 5.0, "retry_period": 0.5, "write_timeout": 2.0}
+# What the operator has where nobody sets anything: the promise of 20 s is about these. Two rounds of them would take CI half a minute.
+DEFAULTS: dict[str, object] = {"lease_duration": 15.0, "renew_deadline": 10.0, "retry_period": 2.0, "write_timeout": 5.0}
 
 
 async def two(found: Scenario) -> dict[str, Replica]:
@@ -42,6 +46,14 @@ async def leader(found: Scenario, of: dict[str, Replica], within: float = 20.0) 
             await asyncio.sleep(0.05)
 
 
+async def taken_over(found: Scenario, dead: str, since: int, within: float = 20.0) -> float:
+    """Wait until another replica has written the Lease; the moment, by the monotonic clock."""
+    async with asyncio.timeout(within):
+        while not any(write.is_lease and write.status in (200, 201) and writer(write) != dead for write in found.proxy.writes[since:]):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    return time.monotonic()
+
+
 def interleaved(writes: list[Write]) -> bool:
     """Whether a replica wrote again after another one had begun to."""
     order = [writer(write) for write in writes]
@@ -53,21 +65,32 @@ def interleaved(writes: list[Write]) -> bool:
 async def test_when_the_leader_is_killed_another_takes_over_and_their_writes_never_interleave(
     api: ApiServer, nursery: Nursery, tmp_path: Path, namespace: str
 ) -> None:
-    async with scenario(api, nursery, tmp_path, namespace, **LEASE) as found:
+    took, served = [], []
+    async with scenario(api, nursery, tmp_path, namespace, **(DEFAULTS if WHOLE else LEASE)) as found:
         replicas = await two(found)
         await found.create()
         await found.ready()
         for turn in range(ROUNDS):
             dead = await leader(found, replicas)
             replicas[dead].kill()
-            killed = time.monotonic()
+            killed, since = time.monotonic(), len(found.proxy.writes)
             await found.change({"gateway": {"replicas": 2 + turn % 2}})
+            took.append(await taken_over(found, dead, since) - killed)
             await found.ready()
-            assert time.monotonic() - killed < 20
+            served.append(time.monotonic() - killed)
             await replicas[dead].gone()
             name = f"replica-{turn}"
             replicas[name] = await found.start(identity=name)
         assert not interleaved(found.proxy.sent())
+    print(
+        f"\n{ROUNDS} leaders killed: another led after {spread(took)}; a change made meanwhile was served, and quiet, after {spread(served)}"
+    )
+    assert max(took) < 20
+
+
+def spread(seconds: list[float]) -> str:
+    """Least, middle and most."""
+    return f"{min(seconds):.1f} / {statistics.median(seconds):.1f} / {max(seconds):.1f} s (least / median / most)"
 
 
 @pytest.mark.timeout(300)

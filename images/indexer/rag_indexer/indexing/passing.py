@@ -73,12 +73,22 @@ class _Batch:
 class SourcePass:
     """Brings `targets` up to date with `source`. Raises `SourceError`, `EmbedderError`, `MilvusError`; repeating it is always safe."""
 
-    def __init__(self, source: Source, select: Select, targets: Sequence[Target], spool: Spool, *, clock: Clock = time.time) -> None:
+    def __init__(
+        self,
+        source: Source,
+        select: Select,
+        targets: Sequence[Target],
+        spool: Spool,
+        *,
+        clock: Clock = time.time,
+        on_read: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._source = source
         self._select = select
         self._targets = {target.name: target for target in targets}
         self._spool = spool
         self._clock = clock
+        self._on_read = on_read
         self._dirty: set[str] = set()
         self._stopping = False
 
@@ -160,6 +170,7 @@ class SourcePass:
                 break
             documents = await asyncio.gather(*(reader.read(document, entry) for document, entry, _ in wanted))
             kept = [document for document in documents if not document.gone]
+            self._on_read(len(kept))
             await out.put(_Batch(kept, {document: targets for document, _, targets in wanted}))
         for _ in range(EMBEDDING_BATCHES):
             await out.put(None)

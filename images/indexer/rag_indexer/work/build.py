@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from rag_indexer.errors import IndexerError
+from rag_indexer.errors import IndexerError, PermanentError
 from rag_indexer.indexing.passing import Outcome, SourcePass, load_ledger
 from rag_indexer.indexing.spool import Spool
 from rag_indexer.indexing.target import Target
@@ -20,7 +20,7 @@ from rag_indexer.work.context import EMBEDDER_SECONDS, Context, Model
 from rag_indexer.work.shares import Share
 from rag_indexer.work.sweeping import Findings, sweep
 from rag_runtime.contracts.index import Index, SourceSpec
-from rag_runtime.contracts.index_status import Build, timestamp
+from rag_runtime.contracts.index_status import Build, Observed, timestamp
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,11 @@ class BuildRun:
         self._ignored = await health.check_server(self._context, self._index) if self._number == 0 else []
         await self._context.create(self._index, store)
         low, high = shares.bounds(self._number, self._parallelism)
-        target, model = await self._context.target(self._index, low=low, high=high, patience=EMBEDDER_SECONDS)
+        try:
+            target, model = await self._context.target(self._index, low=low, high=high, patience=EMBEDDER_SECONDS)
+        except PermanentError:
+            await self._tell_limit()
+            raise
         self._target = target
         health.check_card(model, self._index)
         await health.remember_about(store, model)
@@ -122,6 +126,12 @@ class BuildRun:
         self._reporter.set(build=build.to_wire())
         await self._reporter.flush()
         return whole
+
+    async def _tell_limit(self) -> None:
+        """Say how much the model takes, so that the operator can say in the pipeline's status what the spec may ask for."""
+        model = await self._context.model(self._index.spec.embedder)
+        self._reporter.set(observed=Observed(model_token_limit=model.card.max_tokens).to_wire())
+        await self._reporter.flush()
 
     async def _finish(self, target: Target, model: Model) -> dict[str, Any]:
         """Note the share as done; whoever sees that all are, looks over the whole index and says that it is complete."""

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from rag_indexer.errors import EmbedderError, IndexerError, PermanentError, SourceError
@@ -22,6 +23,7 @@ from rag_indexer.work import health
 from rag_indexer.work.context import Context
 from rag_indexer.work.followed import Followed, is_live, source_key
 from rag_indexer.work.freshness import SyncReport
+from rag_indexer.work.metrics import APPLIED, FAILED, HELD, STOPPED, IndexState, SyncMetrics
 from rag_runtime.contracts.index import Index, SourceSpec
 from rag_runtime.milvus.errors import MilvusError, MissingError, NotOursError
 
@@ -42,6 +44,7 @@ class Syncer:
     """The syncer of one pipeline."""
 
     context: Context
+    metrics: SyncMetrics = field(default_factory=SyncMetrics)
     knows: bool = False
     _wanted: dict[str, Index] = field(default_factory=dict)
     _followed: dict[str, Followed] = field(default_factory=dict)
@@ -72,6 +75,10 @@ class Syncer:
     def summary(self) -> dict[str, Any]:
         """What was done."""
         return {"passes": self._passes, "indexes": {name: followed.target.counts.__dict__ for name, followed in self._followed.items()}}
+
+    def states(self) -> list[IndexState]:
+        """The indexes that are kept up to date, for the metrics."""
+        return [each.report.state(each.target, each.index.spec.embedder.url) for each in self._followed.values()]
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -212,19 +219,23 @@ class Syncer:
             self._due[source_key(spec)] = started + RETRY_SECONDS
             return await self._tell(followed)
         try:
-            await self._run_pass(spec, usable)
+            result = await self._run_pass(spec, usable)
             self._due[source_key(spec)] = started + spec.sync_interval
         except (IndexerError, MilvusError) as error:
+            result = STOPPED if isinstance(error, PassStoppedError) else FAILED
             self._failed(spec, usable, error)
             if isinstance(error, SourceError):
                 await self._reopen(spec)
             self._due[source_key(spec)] = time.monotonic() + min(RETRY_SECONDS, spec.sync_interval)
+        self.metrics.passed(spec.name, result, time.monotonic() - started)
         return await self._tell(followed)
 
-    async def _run_pass(self, spec: SourceSpec, followed: list[Followed]) -> None:
+    async def _run_pass(self, spec: SourceSpec, followed: list[Followed]) -> str:
+        """One pass; what it came to, the worst of the indexes."""
         self._passes += 1
         source = self._source(spec, max(each.index.spec.max_document_size for each in followed))
-        run = SourcePass(source, selector(spec.include, spec.exclude), [each.target for each in followed], self._spool)
+        targets = [each.target for each in followed]
+        run = SourcePass(source, selector(spec.include, spec.exclude), targets, self._spool, on_read=partial(self.metrics.read, spec.name))
         self._running = run, [each.target.name for each in followed]
         telling = asyncio.create_task(self._tell_now_and_then(followed))
         try:
@@ -239,6 +250,9 @@ class Syncer:
             if outcome.error:
                 each.ledger_read = float("-inf")
             await self._drop_removed_sources(each, outcome)
+        if any(outcome.error for outcome in outcomes.values()):
+            return FAILED
+        return HELD if any(outcome.held for outcome in outcomes.values()) else APPLIED
 
     async def _drop_removed_sources(self, followed: Followed, outcome: Outcome) -> None:
         """Documents of a source that the spec no longer has. The same guard holds them when they are many."""

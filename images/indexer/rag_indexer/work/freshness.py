@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from rag_indexer.indexing.deleting import Held, delete_gone
 from rag_indexer.indexing.passing import Outcome
 from rag_indexer.indexing.spool import Spool
 from rag_indexer.indexing.target import Target
 from rag_indexer.reporting import MANAGER_SYNC, Reporter, Sink
+from rag_indexer.work.metrics import IndexState, SourceState
 from rag_runtime.contracts.index import Index
 from rag_runtime.contracts.index_status import MAX_FAILED, DeletionHeld, FailedDocument, Listing, Observed, SourceSync, Sync, timestamp
 
@@ -93,6 +95,25 @@ class SyncReport:
         )
         self._publish()
 
+    def state(self, target: Target, embedder: str) -> IndexState:
+        """The same for the metrics."""
+        names = dict.fromkeys((*self._names, *self._held))  # a source that the spec dropped may be held, too
+        sources = (self._sources.get(name) or SourceSync(name=name) for name in names)
+        return IndexState(
+            target.name,
+            documents=self._counted.documents,
+            chunks=self._counted.chunks,
+            failed=self._counted.failed_count,
+            counts=target.counts,
+            embedder=embedder,
+            embedded=target.embedder.embedded,
+            sources=tuple(SourceState(source.name, _listed(source), self._held_of(source.name)) for source in sources),
+        )
+
+    def _held_of(self, source: str) -> int:
+        held = self._held.get(source)
+        return held.documents if held else 0
+
     def _publish(self) -> None:
         sources = tuple(self._sources[name] for name in self._names if name in self._sources)
         fresh = {
@@ -114,6 +135,10 @@ class SyncReport:
     async def flush(self) -> None:
         """Write it now."""
         await self.reporter.flush()
+
+
+def _listed(source: SourceSync) -> float | None:
+    return datetime.fromisoformat(source.listing.start_time).timestamp() if source.listing else None
 
 
 def _oldest(sources: tuple[SourceSync, ...]) -> Listing | None:

@@ -35,6 +35,7 @@ async def sync(context: Context) -> dict[str, Any]:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.request)
     syncer = Syncer(context)
+    syncer.metrics.follow(syncer.states)
     health.ready_when("indexes", lambda: None if syncer.knows else "the indexes are not known yet")
     health.alive_when("passes", syncer.stuck)
     began = time.time()

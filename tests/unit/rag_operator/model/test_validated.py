@@ -118,7 +118,7 @@ CASES: list[tuple[str, References, dict[str, Any], str, str, str]] = [
         {},
         "ChunkTooLong",
         "spec.documents.chunking.maxTokens",
-        "takes 240 tokens with prompt and special tokens: at most 235",
+        "takes 240 tokens, its prompt included: at most 237",
     ),
     (
         "a path pattern that is no regular expression",
