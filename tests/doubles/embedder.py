@@ -31,6 +31,7 @@ class EmbedderDouble(Double):
         self.model = model
         self.fingerprint = fingerprint or f"print-{dimensions}"
         self.names_fingerprint = names_fingerprint
+        self.max_tokens: int | None = None  # of one text, as its card says
         self.fault: str | None = None
         self.texts: list[str] = []
         self.deadlines: list[str | None] = []
@@ -42,7 +43,13 @@ class EmbedderDouble(Double):
         return [web.post(embedding.PATH_EMBEDDINGS, self._embeddings), web.get(embedding.PATH_MODELS, self._models)]
 
     async def _models(self, _: web.Request) -> web.Response:
-        card = ModelCard(id=self.model, fingerprint=self.fingerprint, dimensions=self.dimensions, query_prompt="query: ")
+        card = ModelCard(
+            id=self.model,
+            fingerprint=self.fingerprint,
+            dimensions=self.dimensions,
+            max_tokens=self.max_tokens,
+            query_prompt="query: ",
+        )
         return web.json_response({"object": "list", "data": [card.to_entry()]})
 
     async def _embeddings(self, request: web.Request) -> web.Response:

@@ -135,11 +135,13 @@ async def test_chunks_too_long_for_the_model_are_refused_before_anything_is_writ
     assert "exceed the model's limit of 16" in summary["error"]
 
 
-async def test_a_build_that_is_refused_for_the_model_s_limit_reports_the_limit(alone: Alone, index: dict[str, Any]) -> None:
-    index["spec"]["identity"]["content"]["chunking"] = {"strategy": "Recursive", "maxTokens": 5_000, "overlapTokens": 4}
+async def test_a_build_that_is_refused_for_the_model_s_limit_reports_the_limit(
+    alone: Alone, index: dict[str, Any], double: EmbedderDouble
+) -> None:
+    double.max_tokens = 16
     code, _ = await alone.run("build", index)
     assert code == 2
-    assert alone.status(index)["observed"]["modelTokenLimit"] == 256
+    assert alone.status(index)["observed"]["modelTokenLimit"] == 16
 
 
 async def test_an_index_that_is_not_there_is_said_to_be_missing(alone: Alone) -> None:
