@@ -27,13 +27,16 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(module: str, **environment: str) -> AsyncIterator[Served]:
-    """`python -m module` with this environment beside the host's, until the block ends."""
+async def serving(module: str, *arguments: str, **environment: str) -> AsyncIterator[Served]:
+    """`python -m module arguments` with this environment beside the host's, until the block ends."""
     fixed = {"RAG_PORT": "0", "RAG_METRICS_PORT": "0", "RAG_DRAIN_SECONDS": "0"}
     paths = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     served = Served(
         await asyncio.create_subprocess_exec(
-            sys.executable, "-m", module, env={**os.environ, **paths, **fixed, **environment}, stderr=asyncio.subprocess.PIPE, limit=2**20
+            *(sys.executable, "-m", module, *arguments),
+            env={**os.environ, **paths, **fixed, **environment},
+            stderr=asyncio.subprocess.PIPE,
+            limit=2**20,
         )
     )
     ready = asyncio.Event()
