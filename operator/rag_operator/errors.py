@@ -8,7 +8,8 @@ OperatorError
     ├── Conflict          409: somebody else was faster, or it exists already
     ├── Gone              410: a list or watch is too old
     ├── Invalid           400, 413, 422: the server refuses this object as it is
-    ├── Forbidden         401, 403: not allowed, also by quota or by a terminating namespace
+    ├── Forbidden         401, 403: not allowed, also by quota
+    │   └── Terminating   403: the namespace is being deleted, so nothing can be made in it any more
     ├── Throttled         429, with the server's own wish
     └── Unavailable       5xx, a time-out, no connection: the request may have been carried out
 ```
@@ -16,6 +17,8 @@ OperatorError
 
 # ruff: noqa: N818 - they are named by what happened, as the field names them
 from __future__ import annotations
+
+from collections.abc import Collection
 
 
 class OperatorError(Exception):
@@ -53,7 +56,11 @@ class Invalid(ApiError):
 
 
 class Forbidden(ApiError):
-    """The server refuses the request, by right, quota or because the namespace is terminating."""
+    """The server refuses the request, by right or by quota."""
+
+
+class Terminating(Forbidden):
+    """Nothing can be made in this namespace any more: it is being deleted."""
 
 
 class Throttled(ApiError):
@@ -63,6 +70,9 @@ class Throttled(ApiError):
 class Unavailable(ApiError):
     """No usable answer. What was sent may have been carried out."""
 
+
+# The cause by which the server tells this refusal from all others.
+NAMESPACE_TERMINATING = "NamespaceTerminating"
 
 BY_STATUS: dict[int, type[ApiError]] = {
     400: Invalid,
@@ -77,7 +87,11 @@ BY_STATUS: dict[int, type[ApiError]] = {
 }
 
 
-def from_status(status: int, message: str, *, reason: str = "", retry_after: float | None = None) -> ApiError:
-    """The error for an HTTP status of 400 or more."""
+def from_status(
+    status: int, message: str, *, reason: str = "", retry_after: float | None = None, causes: Collection[str] = ()
+) -> ApiError:
+    """The error for an HTTP status of 400 or more; `causes` are the reasons in the answer's details."""
     kind = BY_STATUS.get(status, Unavailable if status >= 500 else ApiError)
+    if kind is Forbidden and NAMESPACE_TERMINATING in causes:
+        kind = Terminating
     return kind(message, status=status, reason=reason, retry_after=retry_after)

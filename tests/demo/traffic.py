@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -102,7 +102,7 @@ def summarize(answers: Sequence[Answer]) -> Summary:
 
 @dataclass
 class Traffic:
-    """`clients` tasks that ask `questions` of `url` in turn until the context ends, and witnesses beside them where `preview` is given.
+    """`clients` tasks that ask `url` the next of `questions` each, until the context ends; witnesses beside them where `preview` is given.
 
     `pause` seconds lie between an answer and the client's next question. The clients run in the event loop of the caller.
     """
@@ -119,11 +119,13 @@ class Traffic:
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _http: httpx.AsyncClient | None = None
+    _asked: Iterator[str] = field(default_factory=lambda: iter(()))
 
     async def __aenter__(self) -> Self:
         sent = {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}
         self._http = httpx.AsyncClient(headers=sent, timeout=self.timeout, trust_env=False)
         bases = [self.url] * self.clients + [self.preview] * (WITNESSES if self.preview else 0)
+        self._asked = itertools.cycle(self.questions)
         self._tasks = [asyncio.create_task(self._client(number, f"{base}{self.path}")) for number, base in enumerate(bases)]
         return self
 
@@ -142,9 +144,8 @@ class Traffic:
         return summarize(self.answers)
 
     async def _client(self, number: int, url: str) -> None:
-        for question in itertools.cycle(self.questions[number:] + self.questions[:number]):  # type: ignore[operator]
-            if self._stop.is_set():
-                return
+        while not self._stop.is_set():
+            question = next(self._asked)
             self.answers.append(await self._ask(url, question, session=f"client-{number}-{len(self.answers)}"))
             if self.pause:
                 await asyncio.wait({asyncio.ensure_future(self._stop.wait())}, timeout=self.pause)

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from rag_operator import errors, metrics, names
 from rag_operator.controller.components import Children
-from rag_operator.controller.mirror import Mirror
+from rag_operator.controller.mirror import Key, Mirror
 from rag_operator.kube import apply, resources
 from rag_operator.kube.child import Child
 from rag_operator.kube.client import Client, Object
-from rag_operator.kube.resources import CONTROLLER_REVISIONS, PIPELINES, Resource
+from rag_operator.kube.resources import CONTROLLER_REVISIONS, INDEXES, PIPELINES, Resource
 
 log = logging.getLogger(__name__)
 
@@ -90,11 +90,38 @@ class Writer:
         found = await self._client.patch(CONTROLLER_REVISIONS, child.namespace, child.name, change)
         self._learn(CONTROLLER_REVISIONS, found)
 
-    async def delete(self, resource: Resource, child: Child, why: str) -> None:
-        """Delete exactly this child."""
-        log.info("deleting", extra={"kind": child.kind, "object": child.name, "why": why})
-        metrics.WRITES.labels(resource.kind).inc()
-        await self._client.delete(resource, child.namespace, child.name, uid=child.uid)
+    async def delete(self, child: Child, why: str) -> None:
+        """Delete exactly this child as it was seen. Raises `Conflict` when it changed since: the next pass decides again."""
+        self._note_deletion(child, why)
+        await self._client.delete(_resource(child.kind), child.namespace, child.name, uid=child.uid, version=str(child.version))
+
+    async def stop(self, child: Child, why: str) -> None:
+        """Delete a workload of a pipeline that is deleted, however it changes; it stays to be seen until its pods have ended."""
+        self._note_deletion(child, why)
+        await self._client.delete(_resource(child.kind), child.namespace, child.name, uid=child.uid, propagation="Foreground")
+
+    async def change_index(self, child: Child, spec: Mapping[str, Any]) -> None:
+        """Merge a change into the spec of an index as it was seen."""
+        metrics.WRITES.labels(INDEXES.kind).inc()
+        change = {"metadata": {"resourceVersion": str(child.version)}, "spec": dict(spec)}
+        self._mirror.put(INDEXES, await self._client.patch(INDEXES, child.namespace, child.name, change))
+
+    async def release_indexes(self, key: Key) -> None:
+        """Let go of the indexes under a pipeline's name that somebody deleted and whose data nobody has to wait for."""
+        for child in self._mirror.children(key).values():
+            if child.kind == INDEXES.kind and child.deleting:
+                await self._release(child)
+
+    async def _release(self, child: Child) -> None:
+        found = await self._client.get(INDEXES, child.namespace, child.name)
+        meta = found["metadata"] if found is not None else {}
+        if meta.get("uid") != child.uid or names.FINALIZER not in meta.get("finalizers", ()):
+            return
+        kept = [one for one in meta["finalizers"] if one != names.FINALIZER]
+        metrics.WRITES.labels(INDEXES.kind).inc()
+        # With the version, so that a finalizer that somebody added meanwhile is not lost.
+        change = {"metadata": {"finalizers": kept, "resourceVersion": meta["resourceVersion"]}}
+        await self._client.patch(INDEXES, child.namespace, child.name, change)
 
     async def prune(self, manifests: Iterable[Mapping[str, Any]], children: Children, uid: str) -> None:
         """Delete what this pipeline controls and no manifest asks for any more."""
@@ -102,13 +129,13 @@ class Writer:
         for (kind, name), child in children.items():
             if (kind, name) in wanted or child.owner != uid or child.deleting or not _prunable(child):
                 continue
-            await self.delete(_resource(kind), child, "no longer wanted")
+            await self.delete(child, "no longer wanted")
 
     async def remove(self, children: Children, uid: str, why: str, doomed: Callable[[Child], bool]) -> None:
         """Delete the children of this pipeline for which `doomed` holds."""
         for child in list(children.values()):
             if child.owner == uid and not child.deleting and doomed(child):
-                await self.delete(_resource(child.kind), child, why)
+                await self.delete(child, why)
 
     async def write_status(self, resource: Resource, manifest: Mapping[str, Any]) -> Object:
         """Apply a status."""
@@ -121,6 +148,10 @@ class Writer:
         """Merge a change into the pipeline's own metadata."""
         metrics.WRITES.labels(PIPELINES.kind).inc()
         return await self._client.patch(PIPELINES, *key, change)
+
+    def _note_deletion(self, child: Child, why: str) -> None:
+        log.info("deleting", extra={"kind": child.kind, "object": child.name, "why": why})
+        metrics.WRITES.labels(child.kind).inc()
 
     def _learn(self, resource: Resource, found: Object | None) -> None:
         if found is not None:

@@ -13,6 +13,7 @@ from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.desired import addresses, credentials
 from rag_operator.desired.context import IndexIntent, Manifest, Owner, Surroundings
 from rag_operator.desired.meta import metadata
+from rag_operator.desired.milvus import must_be_dropped
 from rag_operator.desired.permissions import granted, indexer_rules
 from rag_operator.desired.pods import METRICS, Container, Volume, http_probe, own_environment, pod_template, scratch
 from rag_operator.desired.workloads import ONE_AT_A_TIME, deployment
@@ -45,8 +46,12 @@ class Indexing:
         kind: str = KIND,
         extra: Sequence[Volume] = (),
         once: bool = False,
+        store_only: bool = False,
     ) -> Manifest:
-        """The pods of one command. `once`: of a Job, which serves nothing and does not start again by itself."""
+        """The pods of one command. `once`: of a Job, which serves nothing and does not start again by itself.
+
+        `store_only`: it needs neither sources nor embedder, so it starts also when their Secrets and volumes are gone.
+        """
         container = Container(
             name=KIND,
             image=self.image,
@@ -67,11 +72,15 @@ class Indexing:
             container,
             self.pod,
             surroundings=self.surroundings,
-            volumes=[*self._volumes(), *extra],
+            volumes=[*(self._of_store() if store_only else self._volumes()), *extra],
             grace=GRACE,
             service_account=names.indexer(self.owner.name),
             restart="Never" if once else None,
         )
+
+    def _of_store(self) -> list[Volume]:
+        stores = [revision.spec.vector_store.milvus.external for revision in self.revisions]
+        return [scratch("tmp", "/tmp"), *credentials.volumes(part for store in stores for part in credentials.of_store(store))]
 
     def _volumes(self) -> list[Volume]:
         parts = [part for revision in self.revisions for part in credentials.of_indexing(revision.spec, self.sources)]
@@ -118,11 +127,14 @@ def index(owner: Owner, revision: Revision, newest: RAGPipelineSpec, intent: Ind
         collecting=intent.collecting,
     )
     name = revision.index.name
-    annotations = {names.ANNOTATION_DIGEST: revision.index.digest}
+    meta = metadata(owner, name, names.KIND_INDEX, name, annotations={names.ANNOTATION_DIGEST: revision.index.digest})
+    if must_be_dropped(newest):
+        # A foreground cascade takes children away while the pipeline's own finalizer is held: what names the collections must outlast it.
+        meta["finalizers"] = [names.FINALIZER]
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.INDEX_KIND,
-        "metadata": metadata(owner, name, names.KIND_INDEX, name, annotations=annotations),
+        "metadata": meta,
         "spec": spec.to_wire(),
     }
 

@@ -42,7 +42,7 @@ def work_job(indexing: Indexing, index: str, work: Work) -> Manifest | None:
         return None
     pods = indexing.build_parallelism if work.mode == "Build" else 1
     environment = {contract.ENV_INDEX: index, contract.ENV_BUILD_PARALLELISM: str(pods)}
-    template = indexing.template(_WORKS[work.mode], index, environment, once=True)
+    template = indexing.template(_WORKS[work.mode], index, environment, once=True, store_only=work.mode == "Drop")
     return _job(indexing, name, KIND, index, template, pods=pods)
 
 

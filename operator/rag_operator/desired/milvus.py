@@ -21,6 +21,11 @@ DEFAULT_RESOURCES = {"requests": {"cpu": "100m", "memory": "1Gi"}}
 _ROLES: Final = ("ROOTCOORD", "QUERYCOORD", "QUERYNODE", "INDEXCOORD", "INDEXNODE", "DATACOORD", "DATANODE", "PROXY")
 
 
+def must_be_dropped(spec: RAGPipelineSpec) -> bool:
+    """Whether the data are to go with the pipeline, and no claim or object takes them along: then deleting waits for Jobs that drop."""
+    return spec.vector_store.milvus.external is not None and spec.deletion_policy == "Delete"
+
+
 def children(owner: Owner, spec: RAGPipelineSpec, image: str, surroundings: Surroundings) -> list[Manifest | None]:
     """Everything that the store consists of."""
     milvus = spec.vector_store.milvus

@@ -128,13 +128,22 @@ class Client:
         query = {"fieldManager": names.FIELD_MANAGER}
         return await self._send("PATCH", resource.path(namespace, name), query=query, body=change, content=MERGE)
 
-    async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str, propagation: str = "Background") -> None:
-        """Delete exactly the object with this UID; one that is gone, or has another UID, is not an error."""
-        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}, "propagationPolicy": propagation}
+    async def delete(
+        self, resource: Resource, namespace: str | None, name: str, *, uid: str, version: str = "", propagation: str = "Background"
+    ) -> None:
+        """Delete exactly the object with this UID; one that is gone, or has another UID, is not an error.
+
+        With a `version` only as it was seen: raises `Conflict` when it changed since.
+        """
+        exactly = {"uid": uid, **({"resourceVersion": version} if version else {})}
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": exactly, "propagationPolicy": propagation}
         try:
             await self._send("DELETE", resource.path(namespace, name), body=body)
-        except (errors.NotFound, errors.Conflict):
+        except errors.NotFound:
             return
+        except errors.Conflict:
+            if version:
+                raise
 
     async def read(self, path: str) -> Object:
         """A path of the API outside the objects, such as `/apis` or `/version`."""
@@ -200,4 +209,11 @@ def _parsed(what: str, response: aiohttp.ClientResponse, body: bytes) -> Object:
         f"{what}: {response.status} {message}",
         reason=str(answer.get("reason", "")),
         retry_after=float(wish) if wish.isdigit() else None,
+        causes=_causes(answer),
     )
+
+
+def _causes(answer: Mapping[str, Any]) -> list[str]:
+    details = answer.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    return [str(cause.get("reason")) for cause in causes or () if isinstance(cause, dict)]

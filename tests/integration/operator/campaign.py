@@ -58,14 +58,17 @@ async def run(
     disturb: Callable[[Write], Do] | None = None,
     *,
     patience: float = 90.0,
+    delay: Callable[[dict[str, Any]], float] | None = None,
     **settings: object,
 ) -> Result:
-    """Run a workload to its end and look at what is left."""
+    """Run a workload to its end and look at what is left. `delay`: by how many seconds each event of a watch is late."""
     name = f"run-{next(_numbers)}-{workload.name.replace('_', '-')}"
     async with scenario(api, nursery, directory, name, **settings) as found:
         found.patience = patience
         if disturb is not None:
             found.proxy.decide = disturb
+        if delay is not None:
+            found.proxy.delay = delay
         wrong: list[str] = []
         honesty = asyncio.create_task(_watch_honesty(found, wrong))
         body: dict[str, Any] = {}

@@ -18,10 +18,12 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from integration.operator.relay import Relay
 from rag_operator.kube.access import Access
 
 _HOP = frozenset({"connection", "transfer-encoding", "content-encoding", "content-length", "host", "keep-alive"})
 _LEASES = "/leases"
+_OLD_VIEW = 3.0  # seconds
 _GONE = json.dumps({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}}).encode() + b"\n"
 
 
@@ -38,6 +40,8 @@ class Do(Enum):
     FAIL = auto()  # 500
     UNAVAILABLE = auto()  # 503
     BREAK = auto()  # never arrives, the connection breaks
+    BLIND = auto()  # for a while lists and watches show the state before it
+    STALE = auto()  # the same, and the operator is killed: the next one begins with that view
 
 
 _ANSWERS = {
@@ -83,9 +87,15 @@ class Proxy:
         self.observe: Callable[[Write], None] = lambda _: None  # sees every write of state that the server will see
         self.on_crash: Callable[[], None] = lambda: None
         self.watch_ends: Callable[[], bool] = lambda: False
+        self.refuse: Callable[[web.Request], int | None] = lambda _: None  # a status for any request, Leases too; 0: the connection breaks
+        self.delay: Callable[[dict[str, Any]], float] = lambda _: 0.0  # seconds that an event of a watch is late
         self.open = asyncio.Event()  # cleared: requests are accepted and never answered
         self.open.set()
         self.stalled = False  # watches stay open and silent
+        self.frozen: int | None = None  # lists and watches show nothing that is newer than this resourceVersion
+        self._thawed = asyncio.Event()
+        self._streams: set[web.Request] = set()
+        self.requests: list[tuple[float, web.Request]] = []  # everything that came, with its time by the monotonic clock
         self.reads = 0
         self.hidden = 0
         self.last = 0.0  # when the last write of state came, by the monotonic clock
@@ -125,8 +135,34 @@ class Proxy:
         """Writes of state: no Leases, no Events."""
         return [write for write in self.writes if not write.is_lease and not write.is_event]
 
+    def leave(self) -> None:
+        """The server is away: every connection breaks, and every new one."""
+        self.refuse = lambda _: 0
+        for request in list(self._streams):
+            _abort(request)
+
+    def come_back(self) -> None:
+        """Every request is answered again."""
+        self.refuse = lambda _: None
+
+    async def freeze(self) -> None:
+        """Show lists and watches the state of now, whatever comes; reads of one object and writes are exact, as a server's are."""
+        async with self._session.get(self._server + "/api/v1/namespaces?limit=1") as answer:
+            self.frozen = int((await answer.json())["metadata"]["resourceVersion"])
+        self._thawed.clear()
+
+    def thaw(self) -> None:
+        """Catch up."""
+        self.frozen = None
+        self._thawed.set()
+
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        self.requests.append((time.monotonic(), request))
         await self.open.wait()
+        code = self.refuse(request)
+        if code is not None:
+            await request.read()
+            return answered(code) if code else self._break(request, crash=False)
         if request.method in ("GET", "HEAD"):
             self.reads += 1
             return await self._stream(request) if request.query.get("watch") else await self._forward(request, None)
@@ -145,21 +181,26 @@ class Proxy:
             return _status(write)
         if not write.is_lease and not write.is_event:
             self.observe(write)
+        if write.done in (Do.BLIND, Do.STALE):
+            await self.freeze()
+            asyncio.get_running_loop().call_later(_OLD_VIEW, self.thaw)
         answer = await self._forward(request, raw)
         write.status = answer.status
-        if write.done in (Do.CRASH_AFTER, Do.LOSE_REPLY):
-            return self._break(request, crash=write.done is Do.CRASH_AFTER)
+        if write.done in (Do.CRASH_AFTER, Do.LOSE_REPLY, Do.STALE):
+            return self._break(request, crash=write.done is not Do.LOSE_REPLY)
         return answer
 
     def _break(self, request: web.Request, *, crash: bool) -> web.StreamResponse:
         if crash:
             self.on_crash()
-        if request.transport is not None:
-            request.transport.abort()
+        _abort(request)
         return web.Response(status=500)  # to nobody
 
     async def _forward(self, request: web.Request, raw: bytes | None) -> web.Response:
-        async with self._session.request(request.method, self._server + request.path_qs, data=raw, headers=_headers(request)) as answer:
+        url = self._server + request.path_qs
+        if self.frozen is not None and request.method == "GET" and _is_list(request) and "continue" not in request.query:
+            url += f"{'&' if request.query_string else '?'}resourceVersion={self.frozen}&resourceVersionMatch=Exact"
+        async with self._session.request(request.method, url, data=raw, headers=_headers(request)) as answer:
             body = await answer.read()
             await self.open.wait()
             kept = {key: value for key, value in answer.headers.items() if key.lower() not in _HOP}
@@ -169,19 +210,34 @@ class Proxy:
         async with self._session.get(self._server + request.path_qs, headers=_headers(request)) as answer:
             response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.headers.get("Content-Type", "")})
             await response.prepare(request)
-            async for line in _lines(answer):
-                await self.open.wait()
-                if self.stalled:
-                    continue
-                event = json.loads(line)
-                if self.watch_ends():
-                    await response.write(_GONE)
-                    return response
-                if event.get("type") != "BOOKMARK" and self.hide(event):
-                    self.hidden += 1
-                    continue
-                await response.write(line)
+            relay = Relay(response.write)
+            self._streams.add(request)
+            try:
+                await self._relay(answer, relay)
+            finally:
+                self._streams.discard(request)
+                await relay.close()
             return response
+
+    async def _relay(self, answer: aiohttp.ClientResponse, relay: Relay) -> None:
+        """Pass a watch on until it ends, or is made to."""
+        async for line in _lines(answer):
+            await self.open.wait()
+            if self.stalled:
+                continue
+            event = json.loads(line)
+            if self.frozen is not None and _version(event) > self.frozen:
+                await self._thawed.wait()
+            if self.watch_ends():
+                await relay.pass_on(_GONE, {}, 0.0)
+                return
+            if event.get("type") == "BOOKMARK":
+                if not self.delay(event):  # it would overtake what is late
+                    await relay.pass_on(line, event, 0.0)
+            elif self.hide(event):
+                self.hidden += 1
+            else:
+                await relay.pass_on(line, event, self.delay(event))
 
 
 async def _lines(answer: aiohttp.ClientResponse) -> Any:
@@ -197,9 +253,29 @@ def _headers(request: web.Request) -> dict[str, str]:
     return {key: value for key, value in request.headers.items() if key.lower() not in _HOP}
 
 
+def _abort(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
+def _version(event: dict[str, Any]) -> int:
+    return int(event.get("object", {}).get("metadata", {}).get("resourceVersion") or 0)
+
+
+def _is_list(request: web.Request) -> bool:
+    """Whether it asks for all objects of a kind: /api/v1/{plural}, or the same in a namespace."""
+    parts = request.path.strip("/").split("/")
+    return len(parts[2 if parts[0] == "api" else 3 :]) in (1, 3)
+
+
 def _status(write: Write) -> web.Response:
-    code, reason = _ANSWERS[write.done]
-    write.status = code
+    write.status = _ANSWERS[write.done][0]
+    return answered(write.status)
+
+
+def answered(code: int) -> web.Response:
+    """A refusal as the API server words it."""
+    reason = dict(_ANSWERS.values())[code]
     body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": "a fault of the test"}
     headers = {"Retry-After": "1"} if code == 429 else {}
     return web.json_response(body, status=code, headers=headers)

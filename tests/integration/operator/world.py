@@ -18,7 +18,18 @@ from aiohttp import web
 from rag_operator import errors, names
 from rag_operator.kube.access import load
 from rag_operator.kube.client import Client
-from rag_operator.kube.resources import CONFIG_MAPS, DEPLOYMENTS, INDEXES, JOBS, PODS, STATEFUL_SETS, Resource
+from rag_operator.kube.resources import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    INDEXES,
+    JOBS,
+    PODS,
+    ROLE_BINDINGS,
+    ROLES,
+    SERVICE_ACCOUNTS,
+    STATEFUL_SETS,
+    Resource,
+)
 from rag_runtime.contracts import pods
 from rag_runtime.contracts.routing import TABLE_KEY
 
@@ -33,6 +44,8 @@ class World:
     def __init__(self, kubeconfig: str, namespace: str) -> None:
         self._kubeconfig, self.namespace = kubeconfig, namespace
         self.stuck: set[str] = set()
+        self.dropped: set[str] = set()  # collections
+        self.building = True  # False: builds go on for ever
         self.paused = False
         self._gateways: dict[str, _Gateway] = {}
         self._task: asyncio.Task[None] | None = None
@@ -90,9 +103,11 @@ class World:
             return
         new = dict(status)
         job = next((job for job in jobs if job["metadata"]["name"] == f"{name}-{work['mode'].lower()}-{work['attempt']}"), None)
-        if work["mode"] in ("Build", "Copy", "Drop") and job is not None:
+        if job is not None and await self._can_run(job, work["mode"]):
             new["acknowledged"] = new["completed"] = work
-            if work["mode"] != "Drop":
+            if work["mode"] == "Drop":
+                self.dropped.add(body["spec"]["collection"])
+            else:
                 new["build"] = {"documents": 3, "chunks": 9, "total": 3, "startTime": _now(-1), "completionTime": _now(0)}
                 new["observed"] = _observed(body)
             await self._finish(job)
@@ -106,6 +121,22 @@ class World:
             "build" not in status or new.get("build") == status["build"] or new.get("completed") != status.get("completed")
         ):
             await self._patch_status(INDEXES, body, new)
+
+    async def _can_run(self, job: dict[str, Any], mode: str) -> bool:
+        """A Job's pods run with an account that may report; builds only while they are let."""
+        name = job["spec"]["template"]["spec"]["serviceAccountName"]
+        found = [await self.client.get(kind, self.namespace, name) for kind in (SERVICE_ACCOUNTS, ROLES, ROLE_BINDINGS)]
+        return all(found) and "deletionTimestamp" not in job["metadata"] and (mode == "Drop" or self.building)
+
+    async def fail(self, job: str, message: str) -> None:
+        """A Job has used up its attempts."""
+        body = await self.client.get(JOBS, self.namespace, job) or {}
+        conditions = [
+            {"type": kind, "status": "True", "lastTransitionTime": _now(0), "reason": "BackoffLimitExceeded", "message": message}
+            for kind in ("FailureTarget", "Failed")
+        ]
+        status = {"startTime": _now(-1), "failed": 1, "conditions": conditions, "uncountedTerminatedPods": {}}
+        await self._patch_status(JOBS, body, status)
 
     async def _finish(self, job: dict[str, Any]) -> None:
         if (job.get("status") or {}).get("conditions"):

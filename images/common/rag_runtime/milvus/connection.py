@@ -53,7 +53,7 @@ def secret_of(directory: Path | None) -> dict[str, str]:
 
 
 def connect(target: Target, *, timeout: float = CONNECT_SECONDS) -> MilvusClient:
-    """A client with a connection of its own. Raises `UnavailableError` when nobody answers within `timeout` seconds."""
+    """A client with a connection of its own. Raises `UnavailableError` when nobody answers within `timeout` seconds, `LoginError` at once."""
     until = time.monotonic() + timeout
     while True:
         try:

@@ -49,20 +49,43 @@ class RefusedError(MilvusError):
     """The server understood and refused."""
 
 
+class LoginError(RefusedError):
+    """No way in: a wrong name or password, or a certificate that is not trusted. A Secret that is replaced may help."""
+
+
+# What gRPC says of a certificate that our authority did not issue, that names another host, and of an authority that is no certificate.
+_WORDS_OF_NO_TRUST = ("certificate_verify_failed", "hostname verification", "security handshaker")
+
+
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
     """Turn what the client raises into this module's exceptions, with `failed to <doing>` in front."""
     try:
         yield
     except MilvusException as error:
+        # The client's own words for whatever keeps it from connecting name no reason; gRPC's do.
+        if isinstance(error.__cause__, grpc.RpcError):
+            raise _of_transport(doing, error.__cause__) from error
         raise _of(error)(f"failed to {doing}: {error.message or error}") from error
-    except (grpc.RpcError, OSError, TimeoutError) as error:
+    except grpc.RpcError as error:
+        raise _of_transport(doing, error) from error
+    except (OSError, TimeoutError) as error:
         raise UnavailableError(f"failed to {doing}: {type(error).__name__}: {error}") from error
     except ValueError as error:
         # What the client raises on a channel that another thread closed.
         if "closed channel" not in str(error).lower():
             raise
         raise UnavailableError(f"failed to {doing}: {error}") from error
+
+
+def _of_transport(doing: str, error: grpc.RpcError) -> MilvusError:
+    if not isinstance(error, grpc.Call):
+        return UnavailableError(f"failed to {doing}: {type(error).__name__}: {error}")
+    code, details = error.code(), error.details() or ""
+    text = f"failed to {doing}: {code.name}: {details}"
+    if code is grpc.StatusCode.UNAUTHENTICATED or any(words in details.lower() for words in _WORDS_OF_NO_TRUST):
+        return LoginError(text)
+    return RefusedError(text) if code is grpc.StatusCode.PERMISSION_DENIED else UnavailableError(text)
 
 
 def _of(error: MilvusException) -> type[MilvusError]:

@@ -122,6 +122,7 @@ class SearchClient:
         self._credentials = credentials
         self._channel: grpc.aio.Channel | None = None
         self._stub: Any = None
+        self._trusted: bytes | None = None
 
     async def close(self) -> None:
         """Close the connection; searches in flight are cancelled."""
@@ -145,6 +146,7 @@ class SearchClient:
         try:
             answer = await self._rpc().Search(request, timeout=timeout, metadata=self._call_metadata())
         except grpc.aio.AioRpcError as error:
+            await self._trust_anew()
             raise _transport_error(error, self._address) from error
         _check_status(answer.status, collection)
         return _hits(answer.results, limit)
@@ -158,10 +160,18 @@ class SearchClient:
     def _connect(self) -> grpc.aio.Channel:
         if not self._tls:
             return grpc.aio.insecure_channel(self._address, options=_CHANNEL_OPTIONS)
-        authority = self._credentials / "ca.crt" if self._credentials else None
-        roots = authority.read_bytes() if authority and authority.exists() else None
+        self._trusted = self._authority()
         named = (("grpc.ssl_target_name_override", self._server_name),) if self._server_name else ()
-        return grpc.aio.secure_channel(self._address, grpc.ssl_channel_credentials(roots), options=(*_CHANNEL_OPTIONS, *named))
+        return grpc.aio.secure_channel(self._address, grpc.ssl_channel_credentials(self._trusted), options=(*_CHANNEL_OPTIONS, *named))
+
+    def _authority(self) -> bytes | None:
+        path = self._credentials / "ca.crt" if self._credentials else None
+        return path.read_bytes() if path and path.exists() else None
+
+    async def _trust_anew(self) -> None:
+        """A channel trusts for its whole life what it was made with: one that fails is left when the authority was replaced."""
+        if self._tls and self._authority() != self._trusted:
+            await self.close()
 
     def _call_metadata(self) -> tuple[tuple[str, str], ...]:
         named = (("dbname", self._database),) if self._database != "default" else ()
@@ -219,7 +229,7 @@ def _request(  # noqa: PLR0917
 
 def _transport_error(error: grpc.aio.AioRpcError, address: str) -> SearchError:
     code = error.code()
-    text = f"failed to search on {address}: {code.name}: {(error.details() or '')[:200]}"
+    text = f"failed to search on {address}: {code.name}: {(error.details() or '')[:400]}"
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return SearchTimeoutError(text)
     if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED):

@@ -70,6 +70,11 @@ class Context:
             self._clients[key] = await asyncio.to_thread(connect, self._milvus_target(access))
         return self._clients[key]
 
+    def forget_milvus(self, access: MilvusAccess) -> None:
+        """Connect anew the next time, with the Secrets as they are then."""
+        if client := self._clients.pop(access.model_dump_json(), None):
+            client.close()
+
     def _milvus_target(self, access: MilvusAccess) -> MilvusTarget:
         reference = access.credentials_secret_ref
         tls = access.tls

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rag_indexer.indexing.target import Target
@@ -21,11 +22,18 @@ class Followed:
     ledger_read: float = float("-inf")
     probed: float = float("-inf")
     equal: str = "Unknown"
+    locked_out: bool = False  # its Milvus did not let us in
 
 
 def is_live(index: Index | None) -> bool:
     """Whether the operator wants it to be kept up to date."""
     return index is not None and index.spec.work.mode == "Sync" and not index.spec.collecting
+
+
+def locked_out(followed: Mapping[str, Followed]) -> list[str]:
+    """The indexes whose connection is of no use any more: it is shared by all of one Milvus."""
+    refusing = [each.index.spec.milvus for each in followed.values() if each.locked_out]
+    return [name for name, each in followed.items() if each.index.spec.milvus in refusing]
 
 
 def source_key(spec: SourceSpec) -> str:

@@ -21,11 +21,11 @@ from rag_indexer.sources.opening import open_source
 from rag_indexer.sources.port import Source
 from rag_indexer.work import health
 from rag_indexer.work.context import Context
-from rag_indexer.work.followed import Followed, is_live, source_key
+from rag_indexer.work.followed import Followed, is_live, locked_out, source_key
 from rag_indexer.work.freshness import SyncReport
 from rag_indexer.work.metrics import APPLIED, FAILED, HELD, STOPPED, IndexState, SyncMetrics
 from rag_runtime.contracts.index import Index, SourceSpec
-from rag_runtime.milvus.errors import MilvusError, MissingError, NotOursError
+from rag_runtime.milvus.errors import LoginError, MilvusError, MissingError, NotOursError
 
 logger = logging.getLogger(__name__)
 
@@ -115,9 +115,10 @@ class Syncer:
     # Which indexes.
 
     async def _take_up(self) -> None:
-        for name in list(self._followed):
-            if not is_live(self._wanted.get(name)):
-                self._let_go(name)
+        for name in locked_out(self._followed):
+            self.context.forget_milvus(self._followed.pop(name).index.spec.milvus)
+        for name in [name for name in self._followed if not is_live(self._wanted.get(name))]:
+            self._let_go(name)
         for name, index in self._wanted.items():
             if is_live(index):
                 await self._follow(name, index)
@@ -156,16 +157,13 @@ class Syncer:
             await report.changed()
             self._due = {f"{name}/": time.monotonic() + RETRY_SECONDS, **self._due}
             return
-        target.on_progress = self._has_progress
+        target.on_progress = partial(setattr, self, "_progress", 0.0)
         self._followed[name] = Followed(index, target, model, report)
         report.reporter.set(acknowledged=index.spec.work.to_wire())
         for spec in index.spec.sources:
             self._due[source_key(spec)] = float("-inf")
         await self._look_at(self._followed[name])
         await report.changed()
-
-    def _has_progress(self) -> None:
-        self._progress = time.monotonic()
 
     async def _look_at(self, followed: Followed) -> None:
         """Load it, compare probes, read its ledger: whatever has not been done lately. Errors end up in its report."""
@@ -179,6 +177,7 @@ class Syncer:
                 await load_ledger(followed.target, self._spool)
                 followed.ledger_read = now
         except (EmbedderError, MilvusError) as error:
+            followed.locked_out = isinstance(error, LoginError)
             followed.report.error(str(error))
 
     async def _probe(self, followed: Followed) -> None:
@@ -279,6 +278,7 @@ class Syncer:
         logger.warning("the pass failed", extra={"source": spec.name, "reason": str(error), "kind": type(error).__name__})
         for each in followed:
             each.report.failed(spec.name, str(error))
+            each.locked_out = isinstance(error, LoginError)
             if not isinstance(error, SourceError):
                 # What was written is not known for sure.
                 each.ledger_read = float("-inf")
