@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from cluster import paths
 from cluster.full import Cluster
 from cluster.network import NODE_ADDRESS
 from cluster.tools import binary
-from demo.terminal import CommandError, Terminal
+from demo.terminal import CommandError, Terminal, wait_for
 from rag_operator import names
 from rag_runtime.contracts import pods
 
@@ -66,7 +68,17 @@ def preview_url(terminal: Terminal, namespace: str = NAMESPACE, pipeline: str = 
         return said
     body = json.dumps(witness_service(namespace, pipeline))
     terminal.run("kubectl apply --server-side --field-manager=demo -f -", stdin=body, show=False)
-    return _node_port(terminal, namespace, f"{pipeline}-witness", "DEMO_PREVIEW_URL")
+    url = _node_port(terminal, namespace, f"{pipeline}-witness", "DEMO_PREVIEW_URL")
+    wait_for("the preview port reachable", lambda: answers(url), timeout=60)
+    return url
+
+
+def answers(url: str) -> bool:
+    """Whether a gateway answers there: a Service's port takes a moment to reach every node."""
+    try:
+        return httpx.get(f"{url}/v1/models", timeout=5, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
 
 
 def witness_service(namespace: str, pipeline: str) -> dict[str, Any]:

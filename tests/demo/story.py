@@ -225,8 +225,10 @@ class Story:
             await _until(
                 "every answer by the old revision", lambda: traffic.since(time.monotonic() - 0.3).by_revision.keys() == {target}, timeout=30
             )
-            first = min(a.at for a in traffic.answers if a.at >= begun and a.revision == target)
-            self.figures["rollback command to its effect"] = f"{max(0.0, first - commanded):.2f} s after the command returned"
+            last = max(answer.at for answer in traffic.answers if answer.revision != target)
+            self.figures["rollback: last answer by the other revision"] = (
+                f"{last - begun:.2f} s after the command was typed, {max(0.0, last - commanded):.2f} s after it returned"
+            )
         self._note_traffic(traffic)
 
     def _load(self, clients: int, pause: float = 0.0) -> Traffic:

@@ -15,6 +15,7 @@ from typing import TypeVar
 from rich.console import Console
 
 Result = TypeVar("Result")
+_NEWS = '{ line = $0; sub(/ +[^ ]+ *$/, "", line) } line != last { print "     " $0; fflush(); last = line }'
 QUIET_LINES = 24  # of a long output, this many lines are shown
 
 
@@ -71,10 +72,10 @@ class Terminal:
 
     @contextmanager
     def watching(self, command: Sequence[str]) -> Iterator[None]:
-        """Show what `command` (a `kubectl get -w`, say) prints while the block runs."""
+        """Show what `command` (a `kubectl get -w`, say) prints while the block runs; a line that differs in its age alone is left out."""
         self.console.print(f"   [bold]$ {shlex.join(command)}[/]")
         watcher = subprocess.Popen(
-            ["bash", "-c", f"{shlex.join(command)} | sed -u 's/^/     /'"],
+            ["bash", "-c", f"{shlex.join(command)} | awk {shlex.quote(_NEWS)}"],
             env={**os.environ, **self.environment},
             stdout=sys.stdout,
             stderr=subprocess.DEVNULL,

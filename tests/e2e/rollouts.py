@@ -22,6 +22,7 @@ from cluster.processes import wait_until
 from cluster.tools import binary
 from demo import corpus
 from demo.pipeline import EXAMPLE, Model
+from demo.place import answers as answers_at
 from demo.place import witness_service
 from demo.traffic import Traffic
 from e2e.namespaces import Namespace, has_service_account
@@ -86,7 +87,9 @@ class Library:
         """Clients of the public port, and witnesses at the preview port."""
         self.namespace.apply(witness_service(self.namespace.name, NAME))
         texts = [question.text for question in questions()]
-        return Traffic(self._url(f"{NAME}-gateway"), texts, self._url(f"{NAME}-witness"), clients=clients, pause=0.1)
+        preview = self._url(f"{NAME}-witness")
+        self.until("the preview port to answer", lambda: answers_at(preview), 60)
+        return Traffic(self._url(f"{NAME}-gateway"), texts, preview, clients=clients, pause=0.1)
 
     def _url(self, service: str) -> str:
         ports = self.namespace.get("service", service)["spec"]["ports"]
