@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import aiohttp
 import kopf
 
 from rag_operator import metrics, names
@@ -19,6 +21,7 @@ from rag_operator.controller.queue import Queue
 from rag_operator.kube.access import Access
 from rag_operator.kube.resources import CHILDREN, PIPELINES, WATCHED, Resource
 from rag_operator.settings import Settings
+from rag_operator.shell.pace import Pace
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +50,7 @@ class Watches:
     def __init__(self, settings: Settings, access: Access, mirror: Mirror, queue: Queue[Key]) -> None:
         self._settings, self._access = settings, access
         self._receive = receiver(mirror, queue)
+        self._pace = Pace(time.monotonic)
         self._failures = 0
 
     @property
@@ -60,7 +64,7 @@ class Watches:
         while True:
             try:
                 await kopf.operator(
-                    registry=registry(self._access, self._take),
+                    registry=registry(self._access, self._pace, self._take),
                     settings=kopf_settings(settings),
                     # Without it kopf asks who the user is, and in a container nobody may be known by that number.
                     identity=kopf_identity(settings),
@@ -101,13 +105,13 @@ def receiver(mirror: Mirror, queue: Queue[Key]) -> Receive:
     return receive
 
 
-def registry(access: Access, receive: Receive) -> kopf.OperatorRegistry:
+def registry(access: Access, pace: Pace, receive: Receive) -> kopf.OperatorRegistry:
     """The handlers: a login with our own credentials, and one handler of raw events for each kind."""
     found = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=found)
-    async def login(**_: Any) -> kopf.ConnectionInfo:
-        return await connection(access)
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        return await connection(access, pace)
 
     for resource in WATCHED:
         _subscribe(found, resource, receive)
@@ -122,20 +126,16 @@ def _subscribe(
         receive(resource, event["type"], event["object"])
 
 
-async def connection(access: Access) -> kopf.ConnectionInfo:
-    """Our credentials in kopf's form. They are asked for again before a token expires."""
-    scheme, _, token = (await access.authorization() or "").partition(" ")
-    certificate, key = access.certificate or (None, None)
-    return kopf.ConnectionInfo(
-        server=access.server,
-        ca_path=access.authority,
-        insecure=not access.verified,
-        scheme=scheme or None,
-        token=token or None,
-        certificate_path=certificate,
-        private_key_path=key,
-        expiration=datetime.now(UTC) + _CREDENTIALS_LAST if token else None,
+async def connection(access: Access, pace: Pace) -> kopf.AiohttpSession:
+    """Connections with our credentials, which kopf uses and closes. It asks for new ones before a token expires."""
+    authorization = await access.authorization()
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=access.ssl_context(), limit=0),
+        headers={"Authorization": authorization} if authorization else {},
+        middlewares=(pace,),
     )
+    expiration = datetime.now(UTC) + _CREDENTIALS_LAST if authorization else None
+    return kopf.AiohttpSession(aiohttp_session=session, server=access.server, expiration=expiration)
 
 
 def kopf_settings(settings: Settings) -> kopf.OperatorSettings:
