@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import yaml
+from kubernetes.aio.config.config_exception import ConfigException
 
-from rag_operator.kube.access import load
+from rag_operator.kube.access import Access, load
 from rag_operator.kube.client import Client, Object
 from rag_operator.kube.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, INDEXES, PIPELINES
 from rag_operator.names import KIND_REVISION, LABEL_KIND, LABEL_PIPELINE
@@ -77,15 +78,26 @@ class Session:
 @asynccontextmanager
 async def connect(place: Place) -> AsyncIterator[Session]:
     """Open a session."""
-    access = await load(place.kubeconfig, place.context)
+    access = await _access(place)
     async with Client(access, write_timeout=ANSWER_SECONDS) as client:
         yield Session(client, place.namespace or _namespace(place))
 
 
+async def _access(place: Place) -> Access:
+    try:
+        return await load(place.kubeconfig, place.context)
+    except (ConfigException, OSError, yaml.YAMLError) as error:
+        files = ", ".join(_files(place))
+        raise CommandError(f"no cluster is known: failed to read {files}: {error}; --kubeconfig or KUBECONFIG names another") from error
+
+
+def _files(place: Place) -> list[str]:
+    return (place.kubeconfig or os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")).split(os.pathsep)
+
+
 def _namespace(place: Place) -> str:
     # kubectl takes the namespace of the context; the client library does not.
-    files = (place.kubeconfig or os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")).split(os.pathsep)
-    for file in files:
+    for file in _files(place):
         if os.path.exists(file):
             with open(file, encoding="utf-8") as stream:
                 return _of_context(yaml.safe_load(stream) or {}, place.context)

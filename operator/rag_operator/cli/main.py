@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import typer
-import yaml
-from pydantic import ValidationError
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -25,13 +23,15 @@ from rag_operator.api.v1alpha1.index_status import RAGIndexStatus
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.api.v1alpha1.status import RAGPipelineStatus
 from rag_operator.cli import ask as asking
-from rag_operator.cli import compare, questions, verbs, view
+from rag_operator.cli import compare, manifest, questions, verbs, view
 from rag_operator.cli.connect import CommandError, Place, Session, connect
 from rag_operator.desired import revision_record
 from rag_operator.model import codec
 from rag_operator.rollout.identity import resolve
 
-app = typer.Typer(no_args_is_help=True, add_completion=True, help=__doc__, pretty_exceptions_enable=False)
+PROGRAM = "kubectl rag"
+# No completion: a shell completes the words after `kubectl` by asking kubectl, never a plugin.
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 Result = TypeVar("Result")
 
 Name = Annotated[str, typer.Argument(help="Name of the RAGPipeline.")]
@@ -89,12 +89,12 @@ def plan(
     output: Output = "text",
 ) -> None:
     """Show what applying a file would change; nothing is written."""
-    change = _run(context, lambda session: _plan(session, file))
+    name, spec = manifest.read(file)
+    change = _run(context, lambda session: _plan(session, name, spec))
     _print(output, change.to_json(), *compare.table(change))
 
 
-async def _plan(session: Session, file: Path) -> compare.Change:
-    name, spec = _manifest(file)
+async def _plan(session: Session, name: str, spec: RAGPipelineSpec) -> compare.Change:
     pipeline = next((item for item in await session.pipelines() if item["metadata"]["name"] == name), None)
     record = codec.loads((pipeline or {}).get("status", {}).get("record"))
     recorded = {found.name: found for found in map(revision_record.revision, await session.records(name))}
@@ -105,17 +105,6 @@ async def _plan(session: Session, file: Path) -> compare.Change:
     indexes = {item["metadata"]["name"]: item.get("status") or {} for item in await session.indexes(name)}
     index = RAGIndexStatus.model_validate(indexes[stable.index.name]) if stable and stable.index.name in indexes else None
     return compare.compare(wanted, stable, record, index, recorded.values())
-
-
-def _manifest(file: Path) -> tuple[str, RAGPipelineSpec]:
-    for document in yaml.safe_load_all(file.read_text(encoding="utf-8")):
-        if isinstance(document, dict) and document.get("kind") == "RAGPipeline":
-            try:
-                return str(document["metadata"]["name"]), RAGPipelineSpec.model_validate(document["spec"])
-            except ValidationError as error:
-                lines = (f"spec.{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
-                raise typer.BadParameter("\n".join(lines)) from error
-    raise typer.BadParameter(f"{file} holds no RAGPipeline")
 
 
 @app.command()
@@ -284,7 +273,7 @@ def _print(output: str, value: Any, *shown: Any) -> None:
 
 def main() -> None:
     """Run the command line."""
-    app()
+    app(prog_name=PROGRAM)
 
 
 if __name__ == "__main__":

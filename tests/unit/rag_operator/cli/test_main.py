@@ -162,8 +162,23 @@ def test_plan_of_a_wrong_file_names_the_field(rag: Command, tmp_path: Path) -> N
     file.write_text(yaml.safe_dump({"kind": "RAGPipeline", "metadata": {"name": "x"}, "spec": {**spec("b").to_wire(), "sources": []}}))
     result = rag("plan", str(file))
     assert (result.exit_code, "spec.sources" in result.output) == (2, True)
-    file.write_text("kind: ConfigMap")
-    assert "holds no RAGPipeline" in rag("plan", str(file)).output
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("kind: ConfigMap", "holds no RAGPipeline"),
+        ("kind: RAGPipeline", "metadata.name: Field required"),
+        ("kind: RAGPipeline\nmetadata: {name: x}", "spec.sources: Field required"),
+        ("kind: [", "is not YAML"),
+    ],
+    ids=lambda text: text.splitlines()[0],
+)
+def test_plan_of_a_file_that_holds_no_pipeline_is_wrong_usage(rag: Command, tmp_path: Path, text: str, why: str) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(text)
+    result = rag("plan", str(file))
+    assert (result.exit_code, why in result.output) == (2, True)
 
 
 def test_ask_goes_through_the_api_server_and_shows_citations(rag: Command, client: FakeClient) -> None:
@@ -219,3 +234,21 @@ def test_evaluate_names_the_line_that_is_no_question(rag: Command, tmp_path: Pat
     file.write_text('{"id": "1"}\n')
     result = rag("evaluate", "handbook", str(file))
     assert (result.exit_code, "line 1" in result.output) == (1, True)
+
+
+@pytest.mark.parametrize("kubeconfig", ["missing", "context: elsewhere", "not: [yaml"])
+def test_without_a_cluster_a_command_says_where_it_looked(tmp_path: Path, kubeconfig: str) -> None:
+    file = tmp_path / "config"
+    if kubeconfig != "missing":
+        file.write_text(kubeconfig)
+    result = CliRunner().invoke(main.app, ["--kubeconfig", str(file), "status"])
+    assert (result.exit_code, f"failed to read {file}" in result.output) == (1, True)
+
+
+def test_the_program_calls_itself_what_people_type(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["/somewhere/kubectl-rag", "stauts"])
+    with pytest.raises(SystemExit, match="2"):
+        main.main()
+    said = capsys.readouterr().err
+    assert "Usage: kubectl rag [OPTIONS] COMMAND" in said
+    assert "No such command 'stauts'" in said
