@@ -87,9 +87,7 @@ BY_STATUS: dict[int, type[ApiError]] = {
 }
 
 
-def from_status(
-    status: int, message: str, *, reason: str = "", retry_after: float | None = None, causes: Collection[str] = ()
-) -> ApiError:
+def from_status(status: int, message: str, *, reason: str = "", retry_after: float | None = None, causes: Collection[str] = ()) -> ApiError:
     """The error for an HTTP status of 400 or more; `causes` are the reasons in the answer's details."""
     kind = BY_STATUS.get(status, Unavailable if status >= 500 else ApiError)
     if kind is Forbidden and NAMESPACE_TERMINATING in causes:

@@ -15,7 +15,7 @@ from rag_operator.desired.children import Wanted, children
 from rag_operator.desired.context import Manifest, Surroundings
 from rag_operator.kube.resources import INDEXES
 from rag_operator.model.observed import Observed
-from rag_operator.model.plan import Collect, Plan
+from rag_operator.model.plan import Plan
 from rag_operator.model.revision import Revision
 from rag_operator.model.validated import ValidatedPipeline, Violation, validate
 from rag_operator.rollout.identity import resolve
@@ -173,29 +173,3 @@ def _collection(seen: Seen, wanted: Revision, recorded: Mapping[str, Revision], 
 def spec_of(seen: Seen, decided: Decided | None) -> RAGPipelineSpec | None:
     """The spec that the status speaks about: what is wanted, or what runs while that is wrong."""
     return seen.spec or (decided.newest.spec if decided is not None else None)
-
-
-def undropped(seen: Seen) -> list[str]:
-    """Collections of indexes that are not dropped yet."""
-    statuses = assemble.index_statuses(seen.children)
-    found = []
-    for (kind, name), child in seen.children.items():
-        status = statuses.get(name)
-        dropped = status is not None and status.completed is not None and status.completed.mode == "Drop"
-        if kind == INDEXES.kind and not dropped:
-            found.append(str(child.body()["spec"]["collection"]))
-    return sorted(found)
-
-
-def dropping(seen: Seen, recorded: Mapping[str, Revision], surroundings: Surroundings, now: float) -> list[Manifest]:
-    """The manifests by which every index of a pipeline that is being deleted is dropped."""
-    indexed = sorted({revision.index.name for revision in recorded.values()})
-    steps = tuple(Collect(name, "index", "Drop", "the pipeline is deleted") for name in indexed)
-    newest = recorded.get(seen.record.stable or "") or next(iter(recorded.values()), None)
-    if newest is None:
-        return []
-    statuses = assemble.index_statuses(seen.children)
-    gone = Plan(seen.record, collect=steps)
-    found = indexes.intents(gone, recorded, seen.children, statuses=statuses, ready={}, now=now)
-    manifests = children(assemble.owner(seen), Wanted(newest=newest, revisions=recorded, indexes=found), surroundings)
-    return [manifest for manifest in manifests if manifest["kind"] in ("RAGIndex", "Job")]

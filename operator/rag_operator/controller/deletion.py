@@ -1,30 +1,47 @@
 """Deleting a pipeline. Kubernetes collects the children; only data in an external store, with deletionPolicy Delete, need us.
 
-While our finalizer is held, each index is dropped by a Job of the tenant's own. When that cannot work (the namespace is terminating, the
-store does not answer for too long), the data are left behind, and log and metric say so: deleting never hangs for ever.
+While our finalizer is held, each index is dropped by a Job of the tenant's own (`dropping.py`). When that cannot work (the namespace is
+terminating, the store does not answer for too long), the data are left behind, and log, metric and an Event say so: deleting never
+hangs for ever. An index's own finalizer never outlives the pipeline's.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from rag_operator import errors, metrics, names
-from rag_operator.controller import assemble, decide
 from rag_operator.controller.decide import Decided
+from rag_operator.controller.dropping import Dropping, dropping, is_wanted, made_for_it, undropped
 from rag_operator.controller.observe import Seen
+from rag_operator.controller.report import Reporter
 from rag_operator.controller.writer import Writer
 from rag_operator.desired.context import Surroundings
+from rag_operator.desired.milvus import must_be_dropped
 
 log = logging.getLogger(__name__)
 
-_LOOK_AGAIN = 5.0
+_LOOK_AGAIN = 2.0  # what pods and Jobs say of themselves comes by events, what the kubelet says of them does not
+_WHY = "the pipeline is deleted"
+
+
+@dataclass(frozen=True)
+class Means:
+    """What deleting works with. `give_up`: seconds after which data are left behind."""
+
+    writer: Writer
+    reporter: Reporter
+    templates: Mapping[str, str]  # of images
+    surroundings: Surroundings
+    now: float
+    give_up: float
 
 
 async def hold(writer: Writer, seen: Seen, decided: Decided) -> None:
     """Have our finalizer on the pipeline exactly while its deletion would need us."""
-    spec = decided.newest.spec
-    needed = spec.vector_store.milvus.external is not None and spec.deletion_policy == "Delete"
+    needed = must_be_dropped(decided.newest.spec)
     present = seen.body["metadata"].get("finalizers") or []
     if needed == (names.FINALIZER in present):
         return
@@ -33,31 +50,56 @@ async def hold(writer: Writer, seen: Seen, decided: Decided) -> None:
     seen.body["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
 
 
-async def dismantle(writer: Writer, seen: Seen, surroundings: Surroundings, *, now: float, give_up: float) -> float | None:
+async def dismantle(means: Means, seen: Seen) -> float | None:
     """One step of deleting. Returns the seconds until the next, or `None` when nothing is left for us."""
     present = seen.body["metadata"].get("finalizers") or []
     if names.FINALIZER not in present:
+        await means.writer.release_indexes(seen.key)
         return None
-    left = decide.undropped(seen)
+    left = undropped(seen) if is_wanted(seen) else {}
     since = datetime.fromisoformat(seen.body["metadata"]["deletionTimestamp"]).timestamp()
-    if left and now - since < give_up and await _drop(writer, seen, surroundings, now):
+    if left and means.now - since < means.give_up and await _drop(means, seen, left):
         return _LOOK_AGAIN
     if left:
-        metrics.LET_GO.inc()
-        where = {"pipeline": seen.key.name, "namespace": seen.key.namespace}
-        log.error("collections are left behind", extra={**where, "collections": ", ".join(left)})
-    await writer.write_pipeline(seen.key, _finalizers(seen, [one for one in present if one != names.FINALIZER]))
+        await _leave_behind(means, seen, left)
+    for child in made_for_it(seen):
+        await means.writer.delete(child, _WHY)
+    await means.writer.write_pipeline(seen.key, _finalizers(seen, [one for one in present if one != names.FINALIZER]))
+    await means.writer.release_indexes(seen.key)
     return None
 
 
-async def _drop(writer: Writer, seen: Seen, surroundings: Surroundings, now: float) -> bool:
-    """Ask for every index to be dropped. `False` when the namespace lets nothing be made any more."""
-    manifests = decide.dropping(seen, assemble.records(seen.children), surroundings, now)
-    try:
-        await writer.bring(manifests, seen.children)
-    except errors.Forbidden:
+async def _drop(means: Means, seen: Seen, left: Mapping[str, str]) -> bool:
+    """Have every index that is left dropped. `False` when that cannot be any more."""
+    todo = dropping(seen, left, means.templates, means.surroundings, means.now)
+    if todo is None:
         return False
+    try:
+        if todo.writers or todo.pods:
+            await _stop(means.writer, todo)
+        else:
+            for child, work in todo.marks:
+                await means.writer.change_index(child, {"work": work.to_wire(), "collecting": True})
+            await means.writer.bring(todo.manifests, seen.children)
+    except errors.Terminating:
+        return False
+    await means.reporter.say_of_deletion(seen, "Dropping", f"{_WHY}: {todo.why}")
     return True
+
+
+async def _stop(writer: Writer, todo: Dropping) -> None:
+    for child in todo.writers:
+        if not child.deleting:
+            await writer.stop(child, _WHY)
+
+
+async def _leave_behind(means: Means, seen: Seen, left: Mapping[str, str]) -> None:
+    """Nobody will drop these any more: say so wherever somebody may look."""
+    metrics.LET_GO.inc()
+    collections = ", ".join(sorted(left.values()))
+    where = {"pipeline": seen.key.name, "namespace": seen.key.namespace}
+    log.error("collections are left behind", extra={**where, "collections": collections})
+    await means.reporter.announce(seen, "CollectionsLeftBehind", f"not dropped, and nobody will: {collections}", means.now)
 
 
 def _finalizers(seen: Seen, wanted: list[str]) -> dict[str, object]:

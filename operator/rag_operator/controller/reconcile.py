@@ -51,9 +51,10 @@ class Reconciler:
         tools, now = self._tools, self._tools.clock()
         seen = await tools.observer.look(key, capabilities)  # I/O
         if seen is None:
+            await tools.writer.release_indexes(key)  # I/O
             return Outcome(exists=False)
         if seen.deleting:
-            return Outcome(True, await deletion.dismantle(tools.writer, seen, surroundings, now=now, give_up=tools.deletion_give_up))  # I/O
+            return Outcome(True, await deletion.dismantle(self._means(surroundings, now), seen))  # I/O
         judged = decide.judge(seen)  # pure
         decided = decide.decide(seen, judged, Given(tools.templates, self._baselines, tools.suffix(), now))  # pure
         error = await self._carry_out(seen, decided, surroundings, now)  # build: pure, apply: I/O
@@ -61,6 +62,10 @@ class Reconciler:
         seen = tools.observer.again(seen)  # what was just made is there
         again = await tools.reporter.report(seen, judged, decide.refreshed(seen, decided), failure, now)  # status: one write
         return Outcome(True, again, error)
+
+    def _means(self, surroundings: Surroundings, now: float) -> deletion.Means:
+        tools = self._tools
+        return deletion.Means(tools.writer, tools.reporter, tools.templates, surroundings, now, tools.deletion_give_up)
 
     def forget(self, key: Key) -> None:
         """The pipeline does not exist any more."""
@@ -71,6 +76,7 @@ class Reconciler:
             return None
         try:
             await deletion.hold(self._tools.writer, seen, decided)
+            await self._tools.writer.release_indexes(seen.key)
             manifests = decide.build(seen, decided, surroundings, now)
             await execute.execute(self._tools.writer, seen, decided, manifests)
         except errors.LeadershipLost:

@@ -13,6 +13,7 @@ from rag_operator.controller.writer import Writer
 from rag_operator.kube.client import Client
 from rag_operator.kube.resources import INDEXES, PIPELINES, PODS
 from rag_operator.model.observed import Observed
+from rag_operator.model.plan import Note
 from rag_operator.status.freshness import changes_in, oldest_listing
 from rag_operator.status.index import index_conditions
 from rag_operator.status.situation import Failure, Situation
@@ -22,6 +23,7 @@ from rag_operator.status.summarize import summarize
 _STARTING = 2.0
 # Seconds between looks at what is missing and cannot be watched.
 _UNWATCHED = 10.0
+_LONGEST = 1000
 
 
 class Reporter:
@@ -47,6 +49,17 @@ class Reporter:
         if decided is not None and not situation.suspended:
             await self._report_indexes(seen, decided, now)
         return min([self._look_again, *_looks(seen, situation, decided, now)])
+
+    async def say_of_deletion(self, seen: Seen, reason: str, message: str) -> None:
+        """Say what deleting waits for; everything else stays as it was said last."""
+        present = seen.body.get("status") or {}
+        wire = {**present, "reason": reason, "message": message[:_LONGEST]}
+        if wire != present:
+            await self._write(seen, wire)
+
+    async def announce(self, seen: Seen, reason: str, message: str, now: float) -> None:
+        """Warn of something that no status can tell, because there will be none."""
+        await events.post(self._client, seen, [Note(reason, message, warning=True)], now)
 
     async def _report_indexes(self, seen: Seen, decided: Decided, now: float) -> None:
         """Say of each index what follows from what its indexers reported."""

@@ -1,8 +1,8 @@
 """Before the chart is removed: stop the operator, then let go of every pipeline that waits for it.
 
 `python -m rag_operator.shell.uninstall DEPLOYMENT` scales the operator's own Deployment to 0, takes over its Lease, so that nobody writes
-at the same time, and removes our finalizer from pipelines. Nothing else is touched: pipelines, what they run and their data stay as
-they are. Without it a pipeline with an external store could never be deleted once nobody is left to do it.
+at the same time, and removes our finalizer from pipelines and their indexes. Nothing else is touched: pipelines, what they run and their
+data stay as they are. Without it a pipeline with an external store could never be deleted once nobody is left to do it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ import asyncio
 import contextlib
 import logging
 import sys
-from typing import Any
 
 from rag_operator import errors, names
 from rag_operator.kube import access
-from rag_operator.kube.client import Client, open_fence
+from rag_operator.kube.client import Client, Object, open_fence
 from rag_operator.kube.lease import Lease, Timing
-from rag_operator.kube.resources import DEPLOYMENTS, PIPELINES
+from rag_operator.kube.resources import DEPLOYMENTS, INDEXES, PIPELINES, Resource
 from rag_operator.settings import Settings
 from rag_operator.shell import logs
 
@@ -52,31 +51,38 @@ async def _stop(client: Client, namespace: str, deployment: str) -> None:
 
 
 async def _release_all(client: Client, namespaces: tuple[str, ...]) -> int:
+    """Pipelines first: an index is let go only when nobody would drop it any more."""
+    pipelines = await _held(client, PIPELINES, namespaces)
+    for pipeline in pipelines:
+        await _release(client, PIPELINES, pipeline)
+    for index in await _held(client, INDEXES, namespaces):
+        await _release(client, INDEXES, index)
+    return len(pipelines)
+
+
+async def _held(client: Client, resource: Resource, namespaces: tuple[str, ...]) -> list[Object]:
     try:
-        listed = [item for namespace in namespaces or (None,) for item in await client.list(PIPELINES, namespace)]
+        listed = [item for namespace in namespaces or (None,) for item in await client.list(resource, namespace)]
     except errors.NotFound:
-        return 0  # the definition is gone, and with it every pipeline
-    held = [item for item in listed if names.FINALIZER in item["metadata"].get("finalizers", ())]
-    for pipeline in held:
-        await _release(client, pipeline)
-    return len(held)
+        return []  # the definition is gone, and with it every object
+    return [item for item in listed if names.FINALIZER in item["metadata"].get("finalizers", ())]
 
 
-async def _release(client: Client, pipeline: dict[str, Any]) -> None:
-    meta = pipeline["metadata"]
+async def _release(client: Client, resource: Resource, held: Object) -> None:
+    meta = held["metadata"]
     kept = [finalizer for finalizer in meta["finalizers"] if finalizer != names.FINALIZER]
     # The version makes the server refuse when somebody else added a finalizer meanwhile: that one must not be lost.
     change = {"metadata": {"finalizers": kept, "resourceVersion": meta["resourceVersion"]}}
     try:
-        await client.patch(PIPELINES, meta["namespace"], meta["name"], change)
+        await client.patch(resource, meta["namespace"], meta["name"], change)
     except errors.NotFound:
         return
     except errors.Conflict:
-        again = await client.get(PIPELINES, meta["namespace"], meta["name"])
+        again = await client.get(resource, meta["namespace"], meta["name"])
         if again is not None and names.FINALIZER in again["metadata"].get("finalizers", ()):
-            await _release(client, again)
+            await _release(client, resource, again)
         return
-    log.info("released", extra={"namespace": meta["namespace"], "pipeline": meta["name"]})
+    log.info("released", extra={"namespace": meta["namespace"], "kind": resource.kind, "object": meta["name"]})
 
 
 def main() -> int:

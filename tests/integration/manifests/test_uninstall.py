@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from cluster.api_only import ApiServer
-from doubles.manifests import BASE
+from doubles.manifests import BASE, built, revision_of, spec_of, wanted_of
 from integration.manifests.conftest import as_list
 from rag_operator import names
+from rag_operator.desired.context import Owner
 from rag_operator.settings import Settings
 from rag_operator.shell.uninstall import uninstall
 
@@ -32,7 +33,10 @@ def system(api: ApiServer) -> str:
     }
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}}
     api.kubectl(
-        "apply", "-f", "-", stdin=as_list([namespace, deployment, pipeline("held", [names.FINALIZER, OTHER]), pipeline("free", [])])
+        "apply",
+        "-f",
+        "-",
+        stdin=as_list([namespace, deployment, pipeline("held", [names.FINALIZER, OTHER]), pipeline("free", []), index()]),
     )
     return SYSTEM
 
@@ -40,6 +44,14 @@ def system(api: ApiServer) -> str:
 def pipeline(name: str, finalizers: list[str]) -> dict[str, Any]:
     place = {"name": name, "namespace": SYSTEM, "finalizers": finalizers}
     return {"apiVersion": names.API_VERSION, "kind": names.PIPELINE_KIND, "metadata": place, "spec": yaml.safe_load(BASE)}
+
+
+def index() -> dict[str, Any]:
+    """An index of an external store, as the operator makes it."""
+    external = {"milvus": {"standalone": None, "external": {"address": "milvus.example:19530"}}}
+    revision = revision_of(spec_of(vectorStore=external, deletionPolicy="Delete"), pipeline="held")
+    found = built(wanted_of(revision), owner=Owner("held", SYSTEM, "6b2f0d4e-0000-4000-8000-000000000002"))
+    return found["RAGIndex", revision.index.name]
 
 
 def settings(api: ApiServer) -> Settings:
@@ -57,6 +69,7 @@ def test_the_operator_stops_and_pipelines_can_be_deleted_afterwards(api: ApiServ
     assert read(api, "deployment", "rag")["spec"]["replicas"] == 0
     assert read(api, "ragpipeline", "held")["metadata"]["finalizers"] == [OTHER]
     assert "finalizers" not in read(api, "ragpipeline", "free")["metadata"]
+    assert "finalizers" not in read(api, "ragindex", index()["metadata"]["name"])["metadata"]
     assert asyncio.run(uninstall(settings(api), "rag")) == 0
 
 

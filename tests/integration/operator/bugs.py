@@ -121,7 +121,7 @@ def fields_never_removed() -> None:
 
 def finalizer_too_early() -> None:
     """The finalizer goes before the external data do."""
-    _replace("rag_operator.controller.decide", "undropped", lambda _: [])
+    _replace("rag_operator.controller.deletion", "undropped", lambda _: {})
 
 
 def restless_status() -> None:

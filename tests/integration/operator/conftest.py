@@ -24,6 +24,8 @@ def api() -> Iterator[ApiServer]:
     with ApiServer(controllers=CONTROLLERS) as server:
         server.kubectl("apply", "-f", str(_ROOT / "crds"))
         _until_served(server)
+        # The garbage collector looks for new kinds every 30 seconds, and at its start.
+        server.restart("kube-controller-manager")
         yield server
 
 

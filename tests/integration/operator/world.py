@@ -128,14 +128,14 @@ class World:
         found = [await self.client.get(kind, self.namespace, name) for kind in (SERVICE_ACCOUNTS, ROLES, ROLE_BINDINGS)]
         return all(found) and "deletionTimestamp" not in job["metadata"] and (mode == "Drop" or self.building)
 
-    async def fail(self, job: str, message: str) -> None:
-        """A Job has used up its attempts."""
+    async def fail(self, job: str, message: str, *, ago: float = 0.0) -> None:
+        """A Job has used up its attempts, so many seconds ago."""
         body = await self.client.get(JOBS, self.namespace, job) or {}
         conditions = [
-            {"type": kind, "status": "True", "lastTransitionTime": _now(0), "reason": "BackoffLimitExceeded", "message": message}
+            {"type": kind, "status": "True", "lastTransitionTime": _now(-ago), "reason": "BackoffLimitExceeded", "message": message}
             for kind in ("FailureTarget", "Failed")
         ]
-        status = {"startTime": _now(-1), "failed": 1, "conditions": conditions, "uncountedTerminatedPods": {}}
+        status = {"startTime": _now(-ago - 1), "failed": 1, "conditions": conditions, "uncountedTerminatedPods": {}}
         await self._patch_status(JOBS, body, status)
 
     async def _finish(self, job: dict[str, Any]) -> None:
@@ -157,8 +157,6 @@ class World:
                 await self._make_pod(name, labels, pipeline)
 
     async def _make_pod(self, name: str, labels: dict[str, str], pipeline: str) -> None:
-        number = next(_addresses)
-        gateway = _Gateway(f"127.80.{number // 250}.{number % 250 + 1}", pipeline)
         pod = {
             "apiVersion": "v1",
             "kind": "Pod",
@@ -169,8 +167,7 @@ class World:
             made = await self.client.create(pod)
         except errors.Conflict:
             made = await self.client.get(PODS, self.namespace, name) or pod
-        await gateway.start()
-        self._gateways[name] = gateway
+        gateway = self._gateways[name] = await _listening(pipeline)
         ready = {"type": "Ready", "status": "True", "lastTransitionTime": _now(0)}
         await self._patch_status(
             PODS, made, {"phase": "Running", "podIP": gateway.address, "podIPs": [{"ip": gateway.address}], "conditions": [ready]}
@@ -211,6 +208,19 @@ class _Gateway:
     async def _metrics(self, _: web.Request) -> web.Response:
         epoch = self.table["epoch"]
         return web.Response(text=f"rag_gateway_epoch_served {epoch}\nrag_gateway_epoch_oldest_in_use {epoch}\n")
+
+
+async def _listening(pipeline: str) -> _Gateway:
+    """A gateway at an address that nobody has: other runs on this machine take theirs from the same network."""
+    while True:
+        number = next(_addresses)
+        gateway = _Gateway(f"127.80.{number // 250}.{number % 250 + 1}", pipeline)
+        try:
+            await gateway.start()
+        except OSError:
+            await gateway.close()
+            continue
+        return gateway
 
 
 def _observed(body: dict[str, Any]) -> dict[str, Any]:

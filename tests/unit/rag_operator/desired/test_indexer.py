@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from doubles.manifests import built, container_of, environment_of, intent, revision_of, spec_of, wanted_of
+from rag_operator import names
 from rag_operator.api.v1alpha1.index import RAGIndexSpec
 from rag_runtime.contracts import index as reader
 from rag_runtime.contracts import pods as contract
@@ -89,3 +90,13 @@ def test_approved_deletions_and_collecting_reach_the_index() -> None:
     indexes = {revision.index.name: intent(revision, "Stop", collecting=True, approved_deletions="x/1")}
     spec = built(replace(wanted_of(revision), indexes=indexes))["RAGIndex", revision.index.name]["spec"]
     assert (spec["collecting"], spec["approvedDeletions"], spec["work"]["mode"]) == (True, "x/1", "Stop")
+
+
+def test_an_index_outlasts_a_cascade_only_where_its_data_must_be_dropped_by_us() -> None:
+    external = {"milvus": {"standalone": None, "external": {"address": "milvus.example:19530"}}}
+    held = {}
+    for change in ({}, {"vectorStore": external}, {"deletionPolicy": "Delete"}, {"vectorStore": external, "deletionPolicy": "Delete"}):
+        revision = revision_of(spec_of(**change))
+        found = built(wanted_of(revision))["RAGIndex", revision.index.name]
+        held[len(change), "vectorStore" in change] = found["metadata"].get("finalizers")
+    assert held == {(0, False): None, (1, True): None, (1, False): None, (2, True): [names.FINALIZER]}

@@ -109,3 +109,16 @@ def test_a_job_serves_nothing_and_asks_nobody_to_scrape_it() -> None:
     template = work_job("Build")["spec"]["template"]
     assert "ports" not in template["spec"]["containers"][0]
     assert "prometheus.io/scrape" not in template["metadata"]["annotations"]
+
+
+def test_a_drop_starts_also_when_what_the_sources_need_is_gone() -> None:
+    sources = [
+        {"name": "docs", "s3": {"bucket": "company-docs", "credentialsSecretRef": {"name": "s3-read"}}},
+        {"name": "disk", "pvc": {"claimName": "disk"}},
+    ]
+    external = {"address": "milvus.example:19530", "credentialsSecretRef": {"name": "milvus"}}
+    change = {"sources": sources, "vectorStore": {"milvus": {"standalone": None, "external": external}}}
+    mounted = {mode: json.dumps(work_job(mode, **change)["spec"]["template"]["spec"]["volumes"]) for mode in ("Build", "Drop")}
+    assert all(name in mounted["Build"] for name in ("s3-read", "disk", "milvus"))
+    assert "milvus" in mounted["Drop"]
+    assert not any(name in mounted["Drop"] for name in ("s3-read", "disk"))
