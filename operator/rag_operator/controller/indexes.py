@@ -36,13 +36,17 @@ def intents(
 ) -> dict[str, IndexIntent]:
     """The intent of every index that a kept revision has, or that is being collected. `ready`: which indexes could be copied from."""
     collected = {step.component: step.step for step in plan.collect if step.kind == "index"}
-    kept = {revisions[keep.revision].index.name for keep in plan.keep if keep.revision in revisions}
+    keeps = [(revisions[keep.revision].index.name, keep.idle) for keep in plan.keep if keep.revision in revisions]
+    kept = {name for name, _ in keeps}
+    awake = {name for name, idle in keeps if not idle}
     found = {}
     for revision in revisions.values():
         name = revision.index.name
         child = children.get((INDEXES.kind, name))
         if name in kept or (child is not None and name not in found):
-            step = collected.get(name) or _standing_step(child, kept=name in kept)
+            # An idle revision's embedder has no pods: who tried to keep its index up to date would wait for them.
+            idle: Collecting | None = "StopWriters" if name in kept - awake else None
+            step = collected.get(name) or _standing_step(child, kept=name in kept) or idle
             donors = _donors(name, revisions.values(), children, ready)
             failed = child is not None and (retry_in(child, children, now) or 1.0) <= 0
             intent = _intent(revision, child, statuses.get(name), step, donors, failed=failed)

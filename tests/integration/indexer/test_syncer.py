@@ -42,9 +42,9 @@ class World:
     directory: Path
     namespace: str
 
-    def make(self, **spec: Any) -> dict[str, Any]:
+    def make(self, embedder: str | None = None, **spec: Any) -> dict[str, Any]:
         """Create a RAGIndex."""
-        index = manifest(self.milvus, self.double.url, namespace=self.namespace, **spec)
+        index = manifest(self.milvus, embedder or self.double.url, namespace=self.namespace, **spec)
         self.api.kubectl("create", "-f", "-", stdin=json.dumps(index))
         return index
 
@@ -230,3 +230,28 @@ async def test_a_syncer_that_starts_while_the_embedder_is_down_forgets_nothing(w
     assert status["sync"]["documents"] == len(DOCUMENTS)
     assert status["observed"]["modelFingerprint"] == known["observed"]["modelFingerprint"]
     assert "oldestPending" in status["sync"]
+
+
+async def test_an_index_whose_embedder_is_away_holds_up_no_other(world: World) -> None:
+    leaving = EmbedderDouble(world.double.dimensions)
+    await leaving.start()
+    index = world.make()
+    identity = index["spec"]["identity"] | {"contentDigest": "1" * 64}
+    other = world.make(leaving.url, identity=identity)
+    for each in (index, other):
+        await world.build(each)
+        world.patch(each, work={"mode": "Sync"})
+    async with world.syncing():
+        for each in (index, other):
+            await world.until(each, lambda seen: bool(seen.get("sync", {}).get("listing")))
+        await leaving.stop()
+        changed = {**DOCUMENTS, "new.txt": "A document that only one embedder sees in time."}
+        world.corpus.become(changed)
+        await world.until(index, lambda seen: seen["sync"]["documents"] == len(changed))
+        assert differences(world.store(index), changed) == []
+        status = await world.until(other, lambda seen: "error" in seen["sync"]["sources"][0])
+        assert "the embedder does not answer" in status["sync"]["sources"][0]["error"]
+        await leaving.start()
+        await world.until(other, lambda seen: seen["sync"]["documents"] == len(changed))
+        assert differences(world.store(other), changed) == []
+    await leaving.stop()

@@ -22,6 +22,8 @@ from rag_runtime.retry import RetryBudget
 # The first pause before another attempt; doubled each time, with jitter.
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 5.0
+# A Service without a pod may swallow connections; a network that needs longer for one is none to embed over.
+CONNECT_SECONDS = 5.0
 # A larger body is handed to the socket in pieces, so that other callers get their turn.
 STREAMED_BYTES = 1 << 20
 # 2,048 vectors of 32,768 floats in base64 with room to spare: an answer beyond it is not embeddings.
@@ -150,7 +152,7 @@ class EmbeddingsClient:
                 self.url + path,
                 data=io.BytesIO(body) if body and len(body) > STREAMED_BYTES else body,
                 headers=self._headers(lane, remaining),
-                timeout=aiohttp.ClientTimeout(total=remaining),
+                timeout=aiohttp.ClientTimeout(total=remaining, sock_connect=min(CONNECT_SECONDS, remaining)),
                 allow_redirects=False,  # a redirect could carry texts and key to another host
             ) as response:
                 answer = await response.content.read(-1) if response.status == 200 else await response.content.read(65_536)
@@ -159,6 +161,8 @@ class EmbeddingsClient:
                 if len(answer) > MAX_ANSWER_BYTES:
                     raise InvalidAnswerError(f"an answer of {len(answer)} bytes")
                 return answer, response.headers
+        except aiohttp.ConnectionTimeoutError as error:
+            raise UnavailableError(f"nobody answers at {self.url}: no connection within {CONNECT_SECONDS:.0f} s") from error
         except TimeoutError as error:
             raise DeadlineExceededError(f"no answer from {self.url} within {remaining:.3f} s") from error
         except (aiohttp.ClientError, OSError) as error:

@@ -42,6 +42,16 @@ class Embedder:
         answers = await asyncio.gather(*(self._request(request) for request in requests))
         return {text: result for answer in answers for text, result in answer.items()}
 
+    async def why_away(self, seconds: float) -> str:
+        """Why the embedder does not answer within `seconds`; empty when it does, be it with an error."""
+        try:
+            await self.client.describe(timeout=seconds, refresh=True)
+        except UnavailableError as error:
+            return f"the embedder does not answer: {error}"
+        except EmbeddingError:
+            return ""
+        return ""
+
     async def _request(self, texts: Sequence[str]) -> dict[str, Vector | Refused]:
         try:
             async with self._slots:

@@ -38,6 +38,8 @@ EMBEDDING_BATCHES = 2
 # Batches that may be embedded and not yet written: what a crash costs.
 BATCHES_AT_RISK = EMBEDDING_BATCHES + QUEUED_BATCHES + 1
 FLUSH_SECONDS = 10.0
+# How long an embedder may take to say that it is there, where other indexes wait.
+AWAY_SECONDS = 5.0
 # How often writes that were acknowledged and lost are done again before the pass fails.
 REPAIRS = 3
 _LEDGER_READS = 3
@@ -97,7 +99,7 @@ class SourcePass:
         self._stopping = True
 
     async def run(self) -> dict[str, Outcome]:
-        """One pass. An index whose collections are gone gets an error of its own and does not hold up the others."""
+        """One pass. An index without its collections or its embedder gets an error of its own and does not hold up the others."""
         began = self._clock()
         low, high = min(t.low for t in self._targets.values()), max(t.high for t in self._targets.values())
         listed = await take_listing(self._source, self._spool, self._select, now=began, low=low, high=high)
@@ -105,7 +107,9 @@ class SourcePass:
         outcomes = {name: Outcome(listed) for name in self._targets}
         for name in list(self._targets):
             await self._delete(name, outcomes[name])
-        changes = self._plan()
+        self._plan()
+        await self._leave_out_the_away(outcomes)
+        changes = sum(self._spool.planned(name) for name in self._targets)
         if changes or any(outcome.held for outcome in outcomes.values()):
             logger.info("changes", extra={"source": self._source.name, "listing": listed.id, "of": listed.documents, "documents": changes})
         await self._apply(changes)
@@ -135,13 +139,24 @@ class SourcePass:
             outcome.error = str(error)
             del self._targets[name]
 
-    def _plan(self) -> int:
+    def _plan(self) -> None:
         self._spool.clear_plan()
         for target in self._targets.values():
             if target.mismatch:
                 continue
             self._spool.plan_changes(target.name, self._source.name, target.recipe, self._clock())
-        return sum(self._spool.planned(name) for name in self._targets)
+
+    async def _leave_out_the_away(self, outcomes: dict[str, Outcome]) -> None:
+        """Changes wait for the embedder of their own index alone. With one index there is nobody to hold up, and the pass is patient."""
+        wanting = [target for target in self._targets.values() if self._spool.planned(target.name)]
+        if len(self._targets) == 1:
+            return
+        answers = await asyncio.gather(*(target.embedder.why_away(AWAY_SECONDS) for target in wanting))
+        for target, reason in zip(wanting, answers, strict=True):
+            if reason:
+                logger.warning("the embedder is away; its index waits", extra={"index": target.name, "reason": reason})
+                outcomes[target.name].error = reason
+                self._spool.clear_plan(target.name)
 
     async def _apply(self, changes: int) -> None:
         if not changes:

@@ -142,9 +142,12 @@ class Spool:
         """Put down documents that must be done again."""
         self._many("insert or ignore into todo values (?, ?)", [(document, target) for document in documents])
 
-    def clear_plan(self) -> None:
-        """Nothing is to be done."""
-        self._run("delete from todo")
+    def clear_plan(self, target: str | None = None) -> None:
+        """Nothing is to be done, for one index or for all."""
+        if target is None:
+            self._run("delete from todo")
+        else:
+            self._run("delete from todo where target = ?", target)
 
     def planned(self, target: str) -> int:
         """How many documents are put down for an index."""

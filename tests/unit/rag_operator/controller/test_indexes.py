@@ -73,6 +73,22 @@ def test_collecting_goes_on_even_when_the_plan_says_nothing_of_it() -> None:
     assert (found.collecting, found.work.mode, found.work.attempt) == (True, "Drop", 2)
 
 
+def test_nobody_writes_into_the_index_of_a_revision_that_idles() -> None:
+    idle = Plan(Record(), keep=(Keep(REVISION.name, "leaving", idle=True),))
+    for mode in ("Build", "Sync", "Stop"):
+        found = intents(idle, {REVISION.name: REVISION}, by_name(index(mode)), statuses={}, ready={}, now=NOW)[NAME]
+        assert (found.work.mode, found.collecting) == ("Stop", False)
+
+
+def test_an_idle_revision_that_shares_its_index_with_one_at_work_stops_nothing() -> None:
+    both = Plan(Record(), keep=(Keep(REVISION.name, "stable"), Keep(REVISION.name, "leaving", idle=True)))
+    assert intents(both, {REVISION.name: REVISION}, by_name(index()), statuses={}, ready={}, now=NOW)[NAME].work.mode == "Build"
+
+
+def test_a_revision_that_is_wanted_again_is_built_further_where_it_was_stopped() -> None:
+    assert (decided(index("Stop", 1))[NAME].work.mode, decided(index("Stop", 1))[NAME].work.attempt) == ("Build", 2)
+
+
 def test_the_steps_of_collection_follow_the_plan() -> None:
     steps = {
         step: decided(index("Sync"), keep=False, collect=(Collect(NAME, "index", step, "x"),))[NAME]
