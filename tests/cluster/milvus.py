@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -51,8 +52,10 @@ def server_files() -> Path:
 class MilvusServer:
     """A context manager around one server with ports and a directory of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        """`settings`: members of milvus.yaml as the server reads them from its environment, such as COMMON_SECURITY_TLSMODE."""
         self._process: subprocess.Popen[bytes] | None = None
+        self._settings = dict(settings or {})
 
     def __enter__(self) -> Self:
         files = server_files()
@@ -71,6 +74,7 @@ class MilvusServer:
                 "MILVUSCONF": str(configuration.parent),
                 "MILVUS_RUN_DIR": str(self.directory / "run"),
                 "LD_LIBRARY_PATH": str(files),
+                **self._settings,
             },
             timeout=120,
         )
@@ -141,6 +145,8 @@ class MilvusServer:
         """Health first, then a request that goes through the proxy to the coordinators."""
         if b"OK" not in _get(f"http://127.0.0.1:{self.metrics_port}/healthz"):
             return False
+        if self._settings:
+            return True  # it may ask for a certificate and a password; whoever set that can ask it
         answer = _get(f"{self.uri}/v1/vector/collections")
         return bool(answer) and json.loads(answer).get("code") == http.client.OK
 

@@ -85,13 +85,17 @@ async def test_killed_at_sampled_writes_of_the_real_server(real: Rig, corpus: Co
         await crash_and_go_on(real, corpus, at, is_after, sequel)
 
 
+@pytest.fixture(params=["lite", "real"])
+def either(request: pytest.FixtureRequest) -> Rig:
+    rig: Rig = request.getfixturevalue(request.param)
+    return rig
+
+
 @pytest.mark.campaign
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("server", ["lite", "real"])
-async def test_killed_at_every_write(server: str, corpus: Corpus, request: pytest.FixtureRequest) -> None:
-    rig: Rig = request.getfixturevalue(server)
+async def test_killed_at_every_write(either: Rig, corpus: Corpus) -> None:
     for at, is_after, sequel in ALL:
-        await crash_and_go_on(rig, corpus, at, is_after, sequel)
+        await crash_and_go_on(either, corpus, at, is_after, sequel)
 
 
 async def test_killed_again_and_again_it_still_ends_well(lite: Rig, corpus: Corpus) -> None:

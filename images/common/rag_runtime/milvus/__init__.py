@@ -2,12 +2,14 @@
 
 MilvusError
 ├── UnavailableError          another attempt may succeed
-│   └── NotLoadedError        the collection cannot be queried yet
+│   ├── NotLoadedError        the collection cannot be queried yet
+│   └── ClosedError           we closed the connection ourselves
 ├── MissingError              no such collection
 ├── NotOursError              the properties name another owner
 ├── UnsupportedError          this server lacks what is needed
 ├── IncompleteReadError       an enumeration missed rows
 └── RefusedError              the request is wrong
+    └── LoginError            name, password or certificate is wrong
 
 Import what you need from the modules; nothing is loaded here, so that a reader does not pay for a writer.
 """

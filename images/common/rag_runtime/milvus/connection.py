@@ -53,7 +53,10 @@ def secret_of(directory: Path | None) -> dict[str, str]:
 
 
 def connect(target: Target, *, timeout: float = CONNECT_SECONDS) -> MilvusClient:
-    """A client with a connection of its own. Raises `UnavailableError` when nobody answers within `timeout` seconds, `LoginError` at once."""
+    """A client with a connection of its own. Raises `UnavailableError` when nobody answers within `timeout` seconds.
+
+    Who is not let in is told at once: `LoginError`.
+    """
     until = time.monotonic() + timeout
     while True:
         try:

@@ -29,6 +29,10 @@ class NotLoadedError(UnavailableError):
     """The collection is there but cannot be queried yet; right after a server's start that passes by itself."""
 
 
+class ClosedError(UnavailableError):
+    """The connection was closed from our side: this process lets go, and another attempt on it cannot succeed."""
+
+
 class MissingError(MilvusError):
     """There is no such collection."""
 
@@ -72,10 +76,9 @@ def translated(doing: str) -> Iterator[None]:
     except (OSError, TimeoutError) as error:
         raise UnavailableError(f"failed to {doing}: {type(error).__name__}: {error}") from error
     except ValueError as error:
-        # What the client raises on a channel that another thread closed.
-        if "closed channel" not in str(error).lower():
+        if not _is_closed(error):
             raise
-        raise UnavailableError(f"failed to {doing}: {error}") from error
+        raise ClosedError(f"failed to {doing}: {error}") from error
 
 
 def _of_transport(doing: str, error: grpc.RpcError) -> MilvusError:
@@ -88,7 +91,14 @@ def _of_transport(doing: str, error: grpc.RpcError) -> MilvusError:
     return RefusedError(text) if code is grpc.StatusCode.PERMISSION_DENIED else UnavailableError(text)
 
 
+def _is_closed(error: Exception) -> bool:
+    """What the client raises, in the middle of a call and at the next one, when another thread closed it."""
+    return any(words in str(error).lower() for words in ("closed channel", "should create connection first"))
+
+
 def _of(error: MilvusException) -> type[MilvusError]:
+    if _is_closed(error):
+        return ClosedError
     if error.code == _COLLECTION_NOT_FOUND:
         return MissingError
     message = str(error.message).lower()

@@ -123,6 +123,7 @@ class SearchClient:
         self._channel: grpc.aio.Channel | None = None
         self._stub: Any = None
         self._trusted: bytes | None = None
+        self._failed = False
 
     async def close(self) -> None:
         """Close the connection; searches in flight are cancelled."""
@@ -143,10 +144,11 @@ class SearchClient:
     ) -> list[Hit]:
         """The best `limit` chunks for `vector`, best first, within `timeout` seconds. Raises a `SearchError`."""
         request = _request(self._database, collection, vector, limit, metric, parameters, expression)
+        await self._trust_anew()
         try:
             answer = await self._rpc().Search(request, timeout=timeout, metadata=self._call_metadata())
         except grpc.aio.AioRpcError as error:
-            await self._trust_anew()
+            self._failed = True
             raise _transport_error(error, self._address) from error
         _check_status(answer.status, collection)
         return _hits(answer.results, limit)
@@ -169,8 +171,9 @@ class SearchClient:
         return path.read_bytes() if path and path.exists() else None
 
     async def _trust_anew(self) -> None:
-        """A channel trusts for its whole life what it was made with: one that fails is left when the authority was replaced."""
-        if self._tls and self._authority() != self._trusted:
+        """A channel trusts for its whole life what it was made with: one that failed is left when the authority was replaced."""
+        failed, self._failed = self._failed, False
+        if failed and self._tls and self._authority() != self._trusted:
             await self.close()
 
     def _call_metadata(self) -> tuple[tuple[str, str], ...]:

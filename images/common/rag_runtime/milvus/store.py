@@ -13,7 +13,7 @@ from pymilvus.client.types import LoadState
 from rag_runtime.contracts import collections as names
 from rag_runtime.milvus import schema
 from rag_runtime.milvus.connection import CALL_SECONDS
-from rag_runtime.milvus.errors import MissingError, NotOursError, RefusedError, UnavailableError, translated
+from rag_runtime.milvus.errors import ClosedError, MissingError, NotOursError, RefusedError, UnavailableError, translated
 from rag_runtime.milvus.port import Facts
 from rag_runtime.milvus.rows import CHUNK_FIELDS, KEY_FIELDS, LEDGER_FIELDS, Chunk, LedgerRow
 from rag_runtime.milvus.scan import MAX_PAGE_ROWS, Row, Span, chunk_span, ledger_span, page_rows, scan
@@ -247,6 +247,8 @@ class MilvusIndex:
         while True:
             try:
                 return call()
+            except ClosedError:
+                raise
             except UnavailableError:
                 if self._clock() + pause > deadline:
                     raise

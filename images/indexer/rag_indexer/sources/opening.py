@@ -52,3 +52,29 @@ def open_source(spec: SourceSpec, around: Surroundings, *, max_bytes: int) -> So
     if spec.config_map is not None:
         return DirectorySource(spec.name, around.sources / spec.name, max_bytes=max_bytes)
     raise PermanentError(f"source {spec.name}: none of s3, pvc, git and configMap is set")
+
+
+class OpenSources:
+    """Sources that stay open from pass to pass."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._open: dict[tuple[str, int], Source] = {}
+
+    def of(self, spec: SourceSpec, max_bytes: int) -> Source:
+        """The source, opened when it is not."""
+        key = (spec.model_dump_json(), max_bytes)
+        if key not in self._open:
+            self._open[key] = open_source(spec, self._around, max_bytes=max_bytes)
+        return self._open[key]
+
+    async def forget(self, spec: SourceSpec) -> None:
+        """Open it anew the next time: its Secret may have been replaced."""
+        for key in [key for key in self._open if key[0] == spec.model_dump_json()]:
+            await self._open.pop(key).close()
+
+    async def close(self) -> None:
+        """Close them all."""
+        for source in self._open.values():
+            await source.close()
+        self._open.clear()

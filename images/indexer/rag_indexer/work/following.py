@@ -17,8 +17,7 @@ from rag_indexer.indexing.spool import Spool
 from rag_indexer.kube import KubeError
 from rag_indexer.reporting import PAUSE_SECONDS
 from rag_indexer.sources.globs import selector
-from rag_indexer.sources.opening import open_source
-from rag_indexer.sources.port import Source
+from rag_indexer.sources.opening import OpenSources
 from rag_indexer.work import health
 from rag_indexer.work.context import Context
 from rag_indexer.work.followed import Followed, is_live, locked_out, source_key
@@ -35,6 +34,7 @@ RETRY_SECONDS = 5.0
 REREAD_SECONDS = 600.0
 # Embedders are asked for their card and probe vectors this often.
 PROBE_SECONDS = 300.0
+PROBE_PATIENCE_SECONDS = 10.0
 # A pass that makes no progress for so long is stuck, and the pod is better started again.
 STUCK_SECONDS = 1_800.0
 
@@ -50,7 +50,6 @@ class Syncer:
     _followed: dict[str, Followed] = field(default_factory=dict)
     _reports: dict[str, SyncReport] = field(default_factory=dict)
     _due: dict[str, float] = field(default_factory=dict)
-    _sources: dict[str, Source] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _running: tuple[SourcePass, list[str]] | None = None
     _progress: float = field(default_factory=time.monotonic)
@@ -58,6 +57,7 @@ class Syncer:
 
     def __post_init__(self) -> None:
         self._spool = Spool(self.context.settings.work / "sync.spool")
+        self._sources = OpenSources(self.context.around)
 
     async def set_indexes(self, indexes: Mapping[str, Index]) -> None:
         """These are all the pipeline's indexes now."""
@@ -96,15 +96,17 @@ class Syncer:
 
     async def close(self) -> None:
         """Let go of sources and scratch space; tell what is not told yet."""
-        for source in self._sources.values():
-            await source.close()
+        await self._sources.close()
         for report in self._reports.values():
             with contextlib.suppress(KubeError):
                 await report.flush()
         self._spool.close()
 
-    async def _wait(self) -> None:
+    def _has_progress(self) -> None:
         self._progress = time.monotonic()
+
+    async def _wait(self) -> None:
+        self._has_progress()
         soonest = min(self._due.values(), default=time.monotonic() + 60.0)
         if any(report.reporter.pending for report in self._reports.values()):
             soonest = min(soonest, time.monotonic() + PAUSE_SECONDS)
@@ -155,9 +157,9 @@ class Syncer:
             # It stays as it was; a reader is served from what is there.
             report.error(str(error))
             await report.changed()
-            self._due = {f"{name}/": time.monotonic() + RETRY_SECONDS, **self._due}
+            self._due[f"{name}/"] = time.monotonic() + RETRY_SECONDS
             return
-        target.on_progress = partial(setattr, self, "_progress", 0.0)
+        target.on_progress = self._has_progress
         self._followed[name] = Followed(index, target, model, report)
         report.reporter.set(acknowledged=index.spec.work.to_wire())
         for spec in index.spec.sources:
@@ -183,11 +185,12 @@ class Syncer:
     async def _probe(self, followed: Followed) -> None:
         dimensions = followed.index.spec.identity.content.dimensions
         try:
-            followed.equal = await health.check_probes(followed.target, followed.model, dimensions, store=False)
-        except EmbedderError as error:
-            # Deletions need no embedder, and an index whose embedder is away is still as good as it was.
+            async with asyncio.timeout(PROBE_PATIENCE_SECONDS):
+                followed.equal = await health.check_probes(followed.target, followed.model, dimensions, store=False)
+        except (EmbedderError, TimeoutError) as error:
+            # Deletions need no embedder, an index whose embedder is away is still as good as it was, and other indexes wait for us.
             followed.equal = "Unknown"
-            followed.report.error(str(error))
+            followed.report.error(str(error) or f"the embedder did not answer within {PROBE_PATIENCE_SECONDS:.0f} s")
         is_other = followed.equal == "Different"
         followed.target.mismatch = "the embedder is not the one that made this index: its probe vectors differ" if is_other else ""
         model, store = followed.model, followed.target.store
@@ -206,7 +209,7 @@ class Syncer:
             for spec in followed.index.spec.sources:
                 by_source.setdefault(source_key(spec), (spec, []))[1].append(name)
         self._due = {key: at for key, at in self._due.items() if key in by_source or at > now}
-        return [found for key, found in by_source.items() if self._due.get(key, float("-inf")) <= now]
+        return [found for key, found in by_source.items() if self._due.get(key, now) <= now]
 
     async def _pass(self, spec: SourceSpec, names: list[str]) -> None:
         followed = [self._followed[name] for name in names]
@@ -224,7 +227,7 @@ class Syncer:
             result = STOPPED if isinstance(error, PassStoppedError) else FAILED
             self._failed(spec, usable, error)
             if isinstance(error, SourceError):
-                await self._reopen(spec)
+                await self._sources.forget(spec)
             self._due[source_key(spec)] = time.monotonic() + min(RETRY_SECONDS, spec.sync_interval)
         self.metrics.passed(spec.name, result, time.monotonic() - started)
         return await self._tell(followed)
@@ -232,7 +235,7 @@ class Syncer:
     async def _run_pass(self, spec: SourceSpec, followed: list[Followed]) -> str:
         """One pass; what it came to, the worst of the indexes."""
         self._passes += 1
-        source = self._source(spec, max(each.index.spec.max_document_size for each in followed))
+        source = self._sources.of(spec, max(each.index.spec.max_document_size for each in followed))
         targets = [each.target for each in followed]
         run = SourcePass(source, selector(spec.include, spec.exclude), targets, self._spool, on_read=partial(self.metrics.read, spec.name))
         self._running = run, [each.target.name for each in followed]
@@ -259,17 +262,6 @@ class Syncer:
         for source in self._spool.sources_of(followed.target.name) - known:
             held = await followed.report.remove_source(source, outcome.listed.id, followed.target, self._spool)
             logger.info("source removed", extra={"source": source, "index": followed.target.name, "held": str(held) if held else None})
-
-    def _source(self, spec: SourceSpec, max_bytes: int) -> Source:
-        key = f"{source_key(spec)}{max_bytes}"
-        if key not in self._sources:
-            self._sources[key] = open_source(spec, self.context.around, max_bytes=max_bytes)
-        return self._sources[key]
-
-    async def _reopen(self, spec: SourceSpec) -> None:
-        """Open the source anew the next time: its Secret may have been replaced."""
-        for key in [key for key in self._sources if key.startswith(source_key(spec))]:
-            await self._sources.pop(key).close()
 
     def _failed(self, spec: SourceSpec, followed: list[Followed], error: Exception) -> None:
         if isinstance(error, PassStoppedError):
