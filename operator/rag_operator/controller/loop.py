@@ -66,7 +66,7 @@ class Loop:
             log.warning("a pass did not reach its end: %s", outcome.error, extra=text)
         else:
             metrics.RECONCILES.labels("done").inc()
-            self._queue.done(key, again_after=outcome.again_after)
+            self._queue.done(key, again_after=0.0 if self._mirror.overtaken(key) else outcome.again_after)
 
     async def _offered(self) -> Capabilities:
         now = time.monotonic()

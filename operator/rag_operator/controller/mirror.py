@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from rag_operator import names
 from rag_operator.kube.child import Child, reduce
-from rag_operator.kube.resources import PIPELINES, Resource
+from rag_operator.kube.resources import INDEXES, PIPELINES, Resource
 
 _REMEMBERED_DELETIONS = 10_000
 
@@ -46,6 +46,7 @@ class Mirror:
         self.pipelines: dict[Key, Head] = {}
         self._children: dict[Key, dict[tuple[str, str], Child]] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()
+        self._overtaken: set[Key] = set()
 
     def children(self, key: Key) -> dict[tuple[str, str], Child]:
         """Children by kind and name."""
@@ -58,7 +59,7 @@ class Mirror:
     def put(self, resource: Resource, body: Mapping[str, Any], *, ours: bool = False) -> Key | None:
         """Take in an object that exists. Returns the pipeline to look at, or `None` when this is nothing new.
 
-        `ours`: it is the answer to a write of our own.
+        `ours`: it is the answer to a write of what we want of it.
         """
         if resource is PIPELINES:
             return self._put_pipeline(body)
@@ -72,6 +73,25 @@ class Mirror:
         applied = child.generation if ours else known.applied if known is not None and known.uid == child.uid else 0
         self._children.setdefault(key, {})[child.kind, child.name] = replace(child, applied=applied)
         return key
+
+    def answered(self, resource: Resource, body: Mapping[str, Any], *, spec: bool) -> None:
+        """Take in the answer to a write of our own: to its spec, or to its status.
+
+        What others reported between our look and our write is in it, and the event of that will look old: it is kept for `overtaken`.
+        """
+        meta = body["metadata"]
+        key = Key(meta.get("namespace", ""), (meta.get("labels") or {}).get(names.LABEL_PIPELINE, ""))
+        before = self._children.get(key, {}).get((resource.kind, meta["name"]))
+        if self.put(resource, body, ours=spec) is None or resource is PIPELINES:
+            return
+        if _reported(self._children[key][resource.kind, meta["name"]]) != (_reported(before) if before is not None else {}):
+            self._overtaken.add(key)
+
+    def overtaken(self, key: Key) -> bool:
+        """Whether our own writes brought news that no event will bring any more. Asked once: then it counts as seen."""
+        found = key in self._overtaken
+        self._overtaken.discard(key)
+        return found
 
     def remove(self, resource: Resource, body: Mapping[str, Any]) -> Key | None:
         """Take out an object that was deleted. Returns the pipeline to look at."""
@@ -140,6 +160,12 @@ class Mirror:
         self._gone[uid] = None
         if len(self._gone) > _REMEMBERED_DELETIONS:
             self._gone.popitem(last=False)
+
+
+def _reported(child: Child) -> dict[str, Any]:
+    """What others say of an object: its status; of an index without the conditions, which are ours."""
+    ours = ("conditions",) if child.kind == INDEXES.kind else ()
+    return {field: value for field, value in child.status().items() if field not in ours}
 
 
 def head(body: Mapping[str, Any]) -> Head:

@@ -141,7 +141,7 @@ class Writer:
         """Apply a status."""
         metrics.WRITES.labels(f"{resource.kind}/status").inc()
         found = await self._client.apply(manifest, subresource="status")
-        self._mirror.put(resource, found)
+        self._mirror.answered(resource, found, spec=False)
         return found
 
     async def write_pipeline(self, key: tuple[str, str], change: Mapping[str, Any]) -> Object:
@@ -156,7 +156,7 @@ class Writer:
     def _learn(self, resource: Resource, found: Object | None) -> None:
         if found is not None:
             metrics.WRITES.labels(resource.kind).inc()
-            self._mirror.put(resource, found, ours=True)
+            self._mirror.answered(resource, found, spec=True)
 
 
 def _prunable(child: Child) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from rag_operator import names
 from rag_operator.controller.mirror import Key, Mirror
-from rag_operator.kube.resources import DEPLOYMENTS, PIPELINES
+from rag_operator.kube.resources import DEPLOYMENTS, INDEXES, PIPELINES
 
 KEY = Key("search", "handbook")
 
@@ -46,6 +48,41 @@ def test_a_late_event_does_not_bring_a_deleted_child_back() -> None:
     assert mirror.remove(DEPLOYMENTS, deployment(6)) == KEY
     assert mirror.put(DEPLOYMENTS, deployment(5)) is None
     assert mirror.children(KEY) == {}
+
+
+@pytest.mark.parametrize(
+    ("told", "before", "answer", "news"),
+    [
+        ("our own write alone", {"readyReplicas": 1}, {"readyReplicas": 1}, False),
+        ("a report that came between our look and our write", {}, {"readyReplicas": 1}, True),
+        ("a report that was taken back", {"readyReplicas": 1}, {}, True),
+    ],
+)
+@pytest.mark.parametrize("spec", [True, False])
+def test_news_in_the_answer_to_our_own_write_is_told_once_because_its_event_looks_old(
+    told: str, before: dict[str, Any], answer: dict[str, Any], news: bool, spec: bool
+) -> None:
+    mirror = Mirror()
+    mirror.put(DEPLOYMENTS, {**deployment(5), "status": before})
+    mirror.answered(DEPLOYMENTS, {**deployment(7), "status": answer}, spec=spec)
+    assert mirror.put(DEPLOYMENTS, {**deployment(6), "status": answer}) is None
+    assert mirror.overtaken(KEY) is news, told
+    assert not mirror.overtaken(KEY)
+
+
+def test_the_conditions_that_we_write_of_an_index_are_no_news_and_what_its_indexers_say_is() -> None:
+    mirror = Mirror()
+    mirror.put(INDEXES, {**deployment(5), "status": {"build": {"documents": 1}}})
+    mirror.answered(INDEXES, {**deployment(6), "status": {"build": {"documents": 1}, "conditions": [{"type": "Ready"}]}}, spec=False)
+    assert not mirror.overtaken(KEY)
+    mirror.answered(INDEXES, {**deployment(8), "status": {"build": {"documents": 2}, "conditions": [{"type": "Ready"}]}}, spec=False)
+    assert mirror.overtaken(KEY)
+
+
+def test_a_child_that_was_there_before_we_made_it_brings_its_news() -> None:
+    mirror = Mirror()
+    mirror.answered(DEPLOYMENTS, {**deployment(5), "status": {"readyReplicas": 1}}, spec=True)
+    assert mirror.overtaken(KEY)
 
 
 def test_a_child_made_anew_under_the_same_name_is_kept_when_the_old_ones_deletion_arrives() -> None:
