@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from rag_operator.kube.resources import PIPELINES
 
 _numbers = itertools.count(1)
 QUIET = 1.5
+AT_ONCE = 3  # runs side by side, each in a namespace of its own: most of a run is waiting
 
 
 @dataclass(frozen=True)
@@ -116,3 +117,20 @@ def _defects(found: Scenario) -> list[str]:
 def compare(reference: Result, result: Result) -> list[str]:
     """Everything that a disturbed run did wrong."""
     return [*result.wrong, *oracles.differences(reference.state, result.state), *oracles.too_often(reference.counts, result.counts)]
+
+
+async def run_each(
+    api: Any, nursery: Nursery, directory: Path, workload: Workload, disturbances: Iterable[Disturbance], *, reference: Result
+) -> dict[str, list[str]]:
+    """Run a workload once with each disturbance. What went wrong, by disturbance."""
+    turn, found = asyncio.Semaphore(AT_ONCE), dict[str, list[str]]()
+
+    async def one(disturbance: Disturbance) -> None:
+        async with turn:
+            if wrong := compare(reference, await run(api, nursery, directory, workload, disturbance)):
+                found[str(disturbance)] = wrong
+
+    async with asyncio.TaskGroup() as group:
+        for disturbance in disturbances:
+            group.create_task(one(disturbance))
+    return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
@@ -85,6 +85,7 @@ class Proxy:
         self.decide: Callable[[Write], Do] = lambda _: Do.PASS
         self.hide: Callable[[dict[str, Any]], bool] = lambda _: False
         self.observe: Callable[[Write], None] = lambda _: None  # sees every write of state that the server will see
+        self.meanwhile: Callable[[Write], Awaitable[None]] | None = None  # what happens between a write's leaving and its arrival
         self.on_crash: Callable[[], None] = lambda: None
         self.watch_ends: Callable[[], bool] = lambda: False
         self.refuse: Callable[[web.Request], int | None] = lambda _: None  # a status for any request, Leases too; 0: the connection breaks
@@ -92,9 +93,10 @@ class Proxy:
         self.open = asyncio.Event()  # cleared: requests are accepted and never answered
         self.open.set()
         self.stalled = False  # watches stay open and silent
+        self.cut = False  # watches are answered and end at once
         self.frozen: int | None = None  # lists and watches show nothing that is newer than this resourceVersion
         self._thawed = asyncio.Event()
-        self._streams: set[web.Request] = set()
+        self._streams: dict[int, web.Request] = {}
         self.requests: list[tuple[float, web.Request]] = []  # everything that came, with its time by the monotonic clock
         self.reads = 0
         self.hidden = 0
@@ -135,15 +137,14 @@ class Proxy:
         """Writes of state: no Leases, no Events."""
         return [write for write in self.writes if not write.is_lease and not write.is_event]
 
-    def leave(self) -> None:
-        """The server is away: every connection breaks, and every new one."""
-        self.refuse = lambda _: 0
-        for request in list(self._streams):
+    def break_watches(self) -> None:
+        """Every connection of a watch breaks."""
+        for request in list(self._streams.values()):
             _abort(request)
 
     def come_back(self) -> None:
-        """Every request is answered again."""
-        self.refuse = lambda _: None
+        """Every request is answered again, and watches stay."""
+        self.refuse, self.cut = (lambda _: None), False
 
     async def freeze(self) -> None:
         """Show lists and watches the state of now, whatever comes; reads of one object and writes are exact, as a server's are."""
@@ -181,6 +182,8 @@ class Proxy:
             return _status(write)
         if not write.is_lease and not write.is_event:
             self.observe(write)
+        if self.meanwhile is not None:
+            await self.meanwhile(write)
         if write.done in (Do.BLIND, Do.STALE):
             await self.freeze()
             asyncio.get_running_loop().call_later(_OLD_VIEW, self.thaw)
@@ -210,12 +213,14 @@ class Proxy:
         async with self._session.get(self._server + request.path_qs, headers=_headers(request)) as answer:
             response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.headers.get("Content-Type", "")})
             await response.prepare(request)
+            if self.cut:
+                return response
             relay = Relay(response.write)
-            self._streams.add(request)
+            self._streams[id(request)] = request
             try:
                 await self._relay(answer, relay)
             finally:
-                self._streams.discard(request)
+                self._streams.pop(id(request))
                 await relay.close()
             return response
 

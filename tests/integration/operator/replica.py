@@ -92,6 +92,7 @@ class Nursery:
         self._directory = directory
         self._process: asyncio.subprocess.Process | None = None
         self._replicas: list[Replica] = []
+        self._one_order = asyncio.Lock()
 
     async def __aenter__(self) -> Nursery:
         roots = os.pathsep.join(str(_ROOT / root) for root in ("operator", "images/common", "tests"))
@@ -122,8 +123,9 @@ class Nursery:
         log = self._directory / f"{name}.log"
         bug = settings.pop("bug", None)
         order = {"log": str(log), "bug": bug, "settings": {**QUICK, "identity": name, **settings}}
-        self._process.stdin.write(json.dumps(order).encode() + b"\n")
-        await self._process.stdin.drain()
-        replica = Replica(int(await self._process.stdout.readline()), log)
+        async with self._one_order:
+            self._process.stdin.write(json.dumps(order).encode() + b"\n")
+            await self._process.stdin.drain()
+            replica = Replica(int(await self._process.stdout.readline()), log)
         self._replicas.append(replica)
         return replica

@@ -99,6 +99,12 @@ class Scenario:
         """Give a verb."""
         await self.client.patch(PIPELINES, self.namespace, name, {"metadata": {"annotations": annotations}})
 
+    async def report(self, resource: Resource, name: str, status: Change) -> None:
+        """Merge news into an object's status, as its controller would."""
+        path = resource.path(self.namespace, name, "status")
+        query = {"fieldManager": "somebody"}
+        await self.client._send("PATCH", path, query=query, body={"status": status}, content="application/merge-patch+json")
+
     async def pipeline(self, name: str = NAME) -> dict[str, Any]:
         """The pipeline as it is."""
         return await self.client.get(PIPELINES, self.namespace, name) or {}

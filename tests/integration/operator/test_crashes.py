@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cluster.api_only import ApiServer
-from integration.operator.campaign import Disturbance, Result, compare, run
+from integration.operator.campaign import Disturbance, Result, run, run_each
 from integration.operator.proxy import Do
 from integration.operator.replica import Nursery
 from integration.operator.workloads import BY_NAME
@@ -48,11 +48,9 @@ def told(found: dict[str, list[str]]) -> str:
 async def test_a_crash_at_any_write_changes_nothing_in_the_end(api: ApiServer, nursery: Nursery, tmp_path: Path, workload: str) -> None:
     reference = await run(api, nursery, tmp_path, BY_NAME[workload])
     assert reference.wrong == []
-    found = {}
-    for disturbance in chosen(reference, CRASHES, SAMPLE.get(workload, 0), workload):
-        result = await run(api, nursery, tmp_path, BY_NAME[workload], disturbance)
-        if wrong := compare(reference, result):
-            found[str(disturbance)] = wrong
+    disturbances = chosen(reference, CRASHES, SAMPLE.get(workload, 0), workload)
+    found = await run_each(api, nursery, tmp_path, BY_NAME[workload], disturbances, reference=reference)
+    print(f"\n{workload}: {len(reference.writes)} writes, {len(disturbances)} runs, {len(found)} wrong")
     assert not found, told(found)
 
 
@@ -60,9 +58,7 @@ async def test_a_crash_at_any_write_changes_nothing_in_the_end(api: ApiServer, n
 @pytest.mark.parametrize("workload", list(BY_NAME) if WHOLE else ["create"])
 async def test_an_error_at_any_write_changes_nothing_in_the_end(api: ApiServer, nursery: Nursery, tmp_path: Path, workload: str) -> None:
     reference = await run(api, nursery, tmp_path, BY_NAME[workload])
-    found = {}
-    for disturbance in chosen(reference, ERRORS, 3, f"errors of {workload}"):
-        result = await run(api, nursery, tmp_path, BY_NAME[workload], disturbance)
-        if wrong := compare(reference, result):
-            found[str(disturbance)] = wrong
+    disturbances = chosen(reference, ERRORS, 3, f"errors of {workload}")
+    found = await run_each(api, nursery, tmp_path, BY_NAME[workload], disturbances, reference=reference)
+    print(f"\n{workload}: {len(reference.writes)} writes, {len(disturbances)} runs, {len(found)} wrong")
     assert not found, told(found)
