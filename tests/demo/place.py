@@ -48,11 +48,11 @@ def place() -> Place:
     if os.environ.get("CLUSTER", "local") == "current":
         return Place(
             Path(_needed("KUBECONFIG")),
-            _programs(),
+            programs(),
             _needed("DEMO_S3_OUTSIDE"),
             os.environ.get("DEMO_S3_INSIDE", os.environ["DEMO_S3_OUTSIDE"]),
         )
-    return Place(Cluster().kubeconfig, _programs(), f"http://{NODE_ADDRESS}:30900", "http://s3.storage.svc:9000")
+    return Place(Cluster().kubeconfig, programs(), f"http://{NODE_ADDRESS}:30900", "http://s3.storage.svc:9000")
 
 
 def gateway_url(terminal: Terminal, namespace: str = NAMESPACE, pipeline: str = PIPELINE) -> str:
@@ -102,7 +102,7 @@ def _node_port(terminal: Terminal, namespace: str, service: str, variable: str) 
     return f"http://{address}:{port}"
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """kubectl, helm and kubectl-rag side by side, so that `kubectl rag` is found."""
     directory = paths.cache_dir() / "demo-bin"
     directory.mkdir(parents=True, exist_ok=True)

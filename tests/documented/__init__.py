@@ -1,0 +1,1 @@
+"""The commands of the documentation: what the pages say, and which test runs it."""

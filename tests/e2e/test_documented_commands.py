@@ -1,0 +1,152 @@
+"""The commands of README and docs/ that need a pipeline, typed as they stand there, at the moment that the page speaks of."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.commands import run
+from cluster.tools import binary
+from demo.pipeline import MINILM, STATIC
+from demo.place import programs
+from documented import pages, register
+from documented.shell import Shell
+from e2e.namespaces import Namespace
+from e2e.rollouts import NAME, Library, library, pipeline
+
+BY_HAND = {"canary": {"steps": [{"setWeight": 50}, {"pause": {}}]}, "evaluation": None}
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Somebody who follows the pages: a shell whose kubectl speaks to the namespace of the pipeline."""
+
+    handbook: Library
+    shell: Shell
+
+    def until(self, what: str, probe: Callable[[], bool]) -> None:
+        self.handbook.until(what, probe, 300)
+
+    def role(self, role: str) -> str:
+        return self.handbook.role(role)
+
+    def candidate(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.handbook.status().get("candidate") or {}
+        return found
+
+    def waits(self) -> bool:
+        return bool(self.candidate().get("waitingFor"))
+
+    def asks_for(self, verb: str) -> None:
+        """One of the verbs, which the operator must carry out."""
+        assert ": Done" in self.shell.run(f"kubectl rag {verb}")
+
+
+@pytest.fixture
+def reader(make_namespace: Callable[..., Namespace], tmp_path: Path) -> Iterator[Reader]:
+    with library(make_namespace()) as handbook:
+        kubeconfig = tmp_path / "kubeconfig"
+        shutil.copy(handbook.namespace.cluster.kubeconfig, kubeconfig)
+        run([binary("kubectl"), f"--kubeconfig={kubeconfig}", "config", "set-context", "--current", "--namespace", handbook.namespace.name])
+        environment = {"KUBECONFIG": str(kubeconfig), "PATH": f"{programs()}:{os.environ['PATH']}", "COLUMNS": "200"}
+        yield Reader(handbook, Shell(register.CLUSTER, tmp_path, environment))
+
+
+def test_the_commands_of_the_pages_do_what_the_pages_say(reader: Reader) -> None:
+    with reader.handbook.telling():
+        the_first_minute(reader)
+        reading_the_status(reader)
+        looking_closer(reader)
+        a_new_model_and_back(reader)
+        tried_again_aborted_and_forced(reader)
+        the_other_verbs(reader)
+    reader.shell.finish()
+
+
+def the_first_minute(reader: Reader) -> None:
+    shell = reader.shell
+    with ExitStack() as watches:
+        table, events, indexes = (
+            watches.enter_context(shell.watching(f"kubectl get {what}")) for what in ("ragp -w", "ragp -w --output-watch-events", "ragi -w")
+        )
+        reader.handbook.apply(STATIC, **BY_HAND)
+        tree = watches.enter_context(shell.watching(f"kubectl rag status {NAME} --watch"))
+        reader.until("the first revision to serve", lambda: reader.handbook.status().get("phase") == "Ready")
+        reader.until("every watch to show it", lambda: all("Ready" in watch.text for watch in (table, events, indexes, tree)))
+    columns = ["NAME", *comment_of("kubectl get ragp -w").partition(";")[0].split()]
+    assert table.text.splitlines()[0].split() == columns
+    assert events.text.splitlines()[0].split() == ["EVENT", *columns]
+    assert "stable " + reader.role("stable") in tree.text
+
+
+def comment_of(command: str) -> str:
+    """What the page says beside a command."""
+    return next(one.comment for page, text in pages.pages().items() for one in pages.commands(page, text) if one.text == command)
+
+
+def reading_the_status(reader: Reader) -> None:
+    shell = reader.shell
+    described = shell.run(f"kubectl describe ragp {NAME}")
+    assert all(word in described for word in ("Conditions:", "Decisions:", "Events:", "RolloutPromoted", "questions are answered"))
+    assert "condition met" in shell.run(f"kubectl wait --for=condition=Ready ragp/{NAME}")
+    listed = shell.run("kubectl get ragp,ragi")
+    assert f"ragpipeline.ragops.dev/{NAME}" in listed
+    assert f"ragindex.ragops.dev/{reader.handbook.status()['stable']['index']}" in listed
+
+
+def looking_closer(reader: Reader) -> None:
+    shell = reader.shell
+    found = yaml.safe_load(shell.run("kubectl get ragi -o yaml"))["items"]
+    assert [one["status"]["sync"]["documents"] for one in found] == [reader.handbook.status()["documents"]]
+    assert "embedder" in shell.run("kubectl explain ragp.spec")
+    assert "maxDeleteFraction" in shell.run("kubectl explain ragpipeline.spec --recursive")
+    assert '"message"' in shell.run(f"kubectl logs deployment/{NAME}-indexer")
+    assert f"{NAME}-milvus" in shell.run("kubectl get pvc -A -l ragops.dev/kind=milvus")
+    swapped = {"NAMESPACE": reader.handbook.namespace.name, "%3DNAME": f"%3D{NAME}"}
+    reader.until("the metric", lambda: bool(json.loads(shell.run(f"kubectl get --raw {register.METRIC}", swapped))["items"]))
+
+
+def a_new_model_and_back(reader: Reader) -> None:
+    static = reader.role("stable")
+    (reader.shell.directory / "pipeline.yaml").write_text(yaml.safe_dump(pipeline(reader.handbook, MINILM, BY_HAND)))
+    plan = reader.shell.run("kubectl rag plan pipeline.yaml")
+    assert all(word in plan for word in (f"stable is {static}", "+ Embedder", "+ Index", "- Embedder", "- Index", "chunks to embed about"))
+    reader.handbook.apply(MINILM, **BY_HAND)
+    reader.until("the candidate to wait for approval", reader.waits)
+    minilm = reader.candidate()["revision"]
+    assert minilm in plan
+    reader.asks_for(f"promote {NAME}")
+    reader.handbook.until_decided("Promoted", 2)
+    assert (reader.role("stable"), reader.role("retired")) == (minilm, static)
+    reader.asks_for(f"rollback {NAME}")
+    assert (reader.role("stable"), reader.handbook.decisions()[0]["outcome"]) == (static, "RolledBack")
+
+
+def tried_again_aborted_and_forced(reader: Reader) -> None:
+    static, decided = reader.role("stable"), len(reader.handbook.decisions())
+    reader.asks_for(f"retry {NAME}")
+    reader.until("the candidate to wait again", reader.waits)
+    minilm = reader.candidate()["revision"]
+    reader.asks_for(f"abort {NAME}")
+    reader.handbook.until_decided("Aborted", decided + 1)
+    assert (reader.role("stable"), reader.candidate()) == (static, {})
+    reader.asks_for(f"retry {NAME}")
+    reader.until("the candidate to be back", lambda: bool(reader.candidate()))
+    reader.asks_for(f"promote {NAME} --full")
+    reader.until("the candidate to be promoted", lambda: reader.role("stable") == minilm)
+
+
+def the_other_verbs(reader: Reader) -> None:
+    index = reader.handbook.status()["stable"]["index"]
+    reader.asks_for(f"approve-deletions {NAME}")
+    reader.asks_for(f"reindex {NAME}")
+    reader.until("an index that is built anew", lambda: reader.candidate().get("index", index) != index)
