@@ -59,6 +59,8 @@ class Reconciler:
         decided = decide.decide(seen, judged, Given(tools.templates, self._baselines, tools.suffix(), now))  # pure
         error = await self._carry_out(seen, decided, surroundings, now)  # build: pure, apply: I/O
         failure = failures.verdict(error).failure if error is not None else None
+        if error is not None and failure is None:
+            return Outcome(True, error=error)  # a race: until the next pass nothing is claimed of this generation
         seen = tools.observer.again(seen)  # what was just made is there
         again = await tools.reporter.report(seen, judged, decide.refreshed(seen, decided), failure, now)  # status: one write
         return Outcome(True, again, error)
