@@ -32,6 +32,8 @@ RUN_BY: Final[dict[str, tuple[str, ...]]] = {
         "kubectl logs deployment/handbook-indexer",
         f"kubectl get --raw {METRIC}",
         "kubectl get pvc -A -l ragops.dev/kind=milvus",
+        'kubectl rag ask handbook "how much leave do I have?"',
+        "kubectl rag evaluate handbook questions.jsonl",
         "kubectl rag plan pipeline.yaml",
         "kubectl rag promote handbook",
         "kubectl rag rollback handbook",

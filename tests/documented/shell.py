@@ -25,6 +25,8 @@ class Watch:
     """A command that goes on. `text` is what it printed so far, without colours."""
 
     pieces: list[bytes] = field(default_factory=list)
+    arrived: threading.Event = field(default_factory=threading.Event)  # something was printed
+    ended: threading.Event = field(default_factory=threading.Event)
 
     @property
     def text(self) -> str:
@@ -73,11 +75,11 @@ class Shell:
             start_new_session=True,
         )
         os.close(terminal)
-        reader = threading.Thread(target=_read, args=(controller, watch.pieces))
+        reader = threading.Thread(target=_read, args=(controller, watch))
         reader.start()
         try:
             yield watch
-            assert process.poll() is None, f"$ {command}\nended by itself:\n{watch.text}"
+            assert not watch.ended.is_set(), f"$ {command}\nended by itself:\n{watch.text}"
         finally:
             _interrupt(process)
             reader.join()
@@ -95,7 +97,8 @@ class Shell:
 
     def finish(self) -> None:
         """Every command that the register gives to this test was run."""
-        assert set(RUN_BY[self.test]) - self.typed == set()
+        forgotten = [command for command in RUN_BY[self.test] if command not in self.typed]
+        assert not forgotten, f"{self.test} did not run {forgotten}"
 
     def whole_environment(self) -> dict[str, str]:
         """What a command finds in its environment."""
@@ -103,10 +106,12 @@ class Shell:
         return {**kept, **self.environment}
 
 
-def _read(terminal: int, pieces: list[bytes]) -> None:
+def _read(terminal: int, watch: Watch) -> None:
     with suppress(OSError):  # the other end is closed: the command has ended
         while piece := os.read(terminal, 1 << 16):
-            pieces.append(piece)
+            watch.pieces.append(piece)
+            watch.arrived.set()
+    watch.ended.set()
 
 
 def _interrupt(process: subprocess.Popen[bytes]) -> None:

@@ -16,12 +16,13 @@ import yaml
 
 from cluster.commands import run
 from cluster.tools import binary
+from demo import corpus
 from demo.pipeline import MINILM, STATIC
 from demo.place import programs
 from documented import pages, register
 from documented.shell import Shell
 from e2e.namespaces import Namespace
-from e2e.rollouts import NAME, Library, library, pipeline
+from e2e.rollouts import NAME, Library, library, pipeline, questions
 
 BY_HAND = {"canary": {"steps": [{"setWeight": 50}, {"pause": {}}]}, "evaluation": None}
 
@@ -66,6 +67,7 @@ def test_the_commands_of_the_pages_do_what_the_pages_say(reader: Reader) -> None
         the_first_minute(reader)
         reading_the_status(reader)
         looking_closer(reader)
+        asking(reader)
         a_new_model_and_back(reader)
         tried_again_aborted_and_forced(reader)
         the_other_verbs(reader)
@@ -113,6 +115,16 @@ def looking_closer(reader: Reader) -> None:
     assert f"{NAME}-milvus" in shell.run("kubectl get pvc -A -l ragops.dev/kind=milvus")
     swapped = {"NAMESPACE": reader.handbook.namespace.name, "%3DNAME": f"%3D{NAME}"}
     reader.until("the metric", lambda: bool(json.loads(shell.run(f"kubectl get --raw {register.METRIC}", swapped))["items"]))
+
+
+def asking(reader: Reader) -> None:
+    said = reader.shell.run(f'kubectl rag ask {NAME} "how much leave do I have?"')
+    assert "[1]" in said
+    assert f"revision {reader.role('stable')}, epoch" in said
+    (reader.shell.directory / "questions.jsonl").write_text(corpus.question_set(questions()[:5]))
+    numbers = reader.shell.run(f"kubectl rag evaluate {NAME} questions.jsonl").splitlines()
+    assert numbers[0].split() == ["REVISION", "nDCG@10", "Recall@10", "MRR"]
+    assert numbers[1].split()[0] == reader.role("stable")
 
 
 def a_new_model_and_back(reader: Reader) -> None:
