@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,15 +108,24 @@ def programs() -> Path:
     directory = paths.cache_dir() / "demo-bin"
     directory.mkdir(parents=True, exist_ok=True)
     for name in ("kubectl", "helm"):
-        link = directory / name
-        link.unlink(missing_ok=True)
-        link.symlink_to(binary(name))
+        _replace(directory / name, lambda link, name=name: link.symlink_to(binary(name)))  # type: ignore[misc]
     roots = ":".join(str(paths.REPOSITORY / root) for root in _SOURCE_ROOTS)
-    plugin = directory / "kubectl-rag"
     python = paths.REPOSITORY / ".venv/bin/python"
-    plugin.write_text(f'#!/bin/sh\nPYTHONPATH={roots} exec {python} -m rag_operator.cli.main "$@"\n')
-    plugin.chmod(0o755)
+    text = f'#!/bin/sh\nPYTHONPATH={roots} exec {python} -m rag_operator.cli.main "$@"\n'
+    _replace(directory / "kubectl-rag", lambda plugin: _script(plugin, text))
     return directory
+
+
+def _script(file: Path, text: str) -> None:
+    file.write_text(text)
+    file.chmod(0o755)
+
+
+def _replace(file: Path, make: Callable[[Path], object]) -> None:
+    """Put a file in its place at once: somebody else may be running the one that is there."""
+    fresh = file.with_suffix(f".{os.getpid()}")
+    make(fresh)
+    fresh.replace(file)
 
 
 def _needed(name: str) -> str:
