@@ -111,10 +111,13 @@ class Mirror:
         meta = body["metadata"]
         return head(body).asks_for_more_than(self.pipelines.get(Key(meta["namespace"], meta["name"])))
 
-    def sweep(self, resource: Resource, gone: set[str]) -> Iterator[Key]:
-        """Take out objects that a complete list did not have, by UID."""
-        for key, kind, name, uid in list(self._all(resource)):
-            if uid not in gone:
+    def sweep(self, resource: Resource, gone: set[str], *, as_of: int | None) -> Iterator[Key]:
+        """Take out objects that a complete list did not have, by UID.
+
+        `as_of`: the list's resourceVersion, `None` when the kind is not served. What is known from later lived after it: the list was old.
+        """
+        for key, kind, name, uid, version in list(self._all(resource)):
+            if uid not in gone or (as_of is not None and version > as_of):
                 continue
             self._bury(uid)
             if resource is PIPELINES:
@@ -125,19 +128,19 @@ class Mirror:
 
     def uids(self, resource: Resource) -> set[str]:
         """UIDs of all objects of a kind."""
-        return {uid for _, _, _, uid in self._all(resource)}
+        return {uid for _, _, _, uid, _ in self._all(resource)}
 
     def forget(self, key: Key) -> None:
         """Drop a pipeline that has neither an object nor children."""
         if key not in self.pipelines and not self._children.get(key):
             self._children.pop(key, None)
 
-    def _all(self, resource: Resource) -> Iterator[tuple[Key, str, str, str]]:
+    def _all(self, resource: Resource) -> Iterator[tuple[Key, str, str, str, int]]:
         if resource is PIPELINES:
-            yield from ((key, PIPELINES.kind, key.name, known.uid) for key, known in self.pipelines.items())
+            yield from ((key, PIPELINES.kind, key.name, known.uid, known.version) for key, known in self.pipelines.items())
             return
         for key, children in self._children.items():
-            yield from ((key, kind, name, child.uid) for (kind, name), child in children.items() if kind == resource.kind)
+            yield from ((key, kind, name, child.uid, child.version) for (kind, name), child in children.items() if kind == resource.kind)
 
     def _put_pipeline(self, body: Mapping[str, Any]) -> Key | None:
         meta = body["metadata"]

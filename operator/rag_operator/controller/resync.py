@@ -58,14 +58,15 @@ class Resync:
 
     async def _take_in(self, resource: Resource) -> set[Key]:
         """Put a complete list into the mirror, page by page; the pipelines for which it had something new."""
-        known, present, changed = self._mirror.uids(resource), set[str](), set[Key]()
+        known, present, changed, versions = self._mirror.uids(resource), set[str](), set[Key](), set[int]()
         labels = "" if resource is PIPELINES else names.LABEL_PIPELINE
         try:
             for namespace in self._namespaces:
                 async for page in self._client.pages(resource, namespace, labels=labels):
-                    present |= {body["metadata"]["uid"] for body in page}
-                    changed |= {key for key in (self._mirror.put(resource, body) for body in page) if key is not None}
+                    versions.add(page.version)
+                    present |= {body["metadata"]["uid"] for body in page.items}
+                    changed |= {key for key in (self._mirror.put(resource, body) for body in page.items) if key is not None}
         except errors.NotFound:
             if not resource.optional:
                 raise
-        return changed | set(self._mirror.sweep(resource, known - present))
+        return changed | set(self._mirror.sweep(resource, known - present, as_of=min(versions, default=None)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import aiohttp
 import orjson
@@ -25,6 +25,13 @@ READS = frozenset({"GET", "HEAD"})
 
 Object = dict[str, Any]
 Fence = Callable[[], None]
+
+
+class Page(NamedTuple):
+    """A part of a list."""
+
+    items: list[Object]
+    version: int  # resourceVersion of the moment that the whole list shows
 
 
 def open_fence() -> None:
@@ -92,21 +99,22 @@ class Client:
         labels: str = "",
         fields: str = "",
         metadata_only: bool = False,
-    ) -> AsyncIterator[list[Object]]:
+    ) -> AsyncIterator[Page]:
         """All objects, page by page, as of one moment. Raises `Gone` when the moment passed away meanwhile: begin again."""
         query = {"limit": str(self._page_size), "labelSelector": labels, "fieldSelector": fields}
         query = {key: value for key, value in query.items() if value}
         while True:
             answer = await self._send("GET", resource.path(namespace), query=query, accept=METADATA if metadata_only else JSON)
-            yield answer.get("items") or []
-            following = answer.get("metadata", {}).get("continue")
+            meta = answer.get("metadata") or {}
+            yield Page(answer.get("items") or [], int(meta.get("resourceVersion") or 0))
+            following = meta.get("continue")
             if not following:
                 return
             query["continue"] = following
 
     async def list(self, resource: Resource, namespace: str | None = None, *, labels: str = "", fields: str = "") -> list[Object]:
         """All objects, as of one moment."""
-        return [item async for page in self.pages(resource, namespace, labels=labels, fields=fields) for item in page]
+        return [item async for page in self.pages(resource, namespace, labels=labels, fields=fields) for item in page.items]
 
     async def apply(self, manifest: Mapping[str, Any], *, manager: str = names.FIELD_MANAGER, subresource: str | None = None) -> Object:
         """Server-side apply of a full intent; what others own of it becomes ours."""

@@ -8,7 +8,7 @@ import pytest
 
 from rag_operator import names
 from rag_operator.controller.mirror import Key, Mirror
-from rag_operator.kube.resources import DEPLOYMENTS, INDEXES, PIPELINES
+from rag_operator.kube.resources import DEPLOYMENTS, INDEXES, PIPELINES, Resource
 
 KEY = Key("search", "handbook")
 
@@ -116,8 +116,24 @@ def test_comparing_with_a_complete_list_finds_what_a_watch_lost() -> None:
     mirror.put(DEPLOYMENTS, deployment(5, uid="gone"))
     known = mirror.uids(DEPLOYMENTS)
     assert mirror.put(DEPLOYMENTS, deployment(7, uid="there", name="embedder")) == KEY
-    assert list(mirror.sweep(DEPLOYMENTS, known - {"there"})) == [KEY]
+    assert list(mirror.sweep(DEPLOYMENTS, known - {"there"}, as_of=9)) == [KEY]
     assert set(mirror.children(KEY)) == {("Deployment", "embedder")}
+
+
+@pytest.mark.parametrize("resource", [DEPLOYMENTS, PIPELINES])
+def test_a_list_that_is_older_than_what_is_known_takes_nothing_away(resource: Resource) -> None:
+    mirror = Mirror()
+    body = deployment(8) if resource is DEPLOYMENTS else pipeline(8)
+    mirror.put(resource, body)
+    assert list(mirror.sweep(resource, mirror.uids(resource), as_of=7)) == []
+    assert mirror.uids(resource) == {body["metadata"]["uid"]}
+    assert list(mirror.sweep(resource, mirror.uids(resource), as_of=8)) == [KEY]
+
+
+def test_of_a_kind_that_is_not_served_any_more_nothing_is_left() -> None:
+    mirror = Mirror()
+    mirror.put(DEPLOYMENTS, deployment(8))
+    assert list(mirror.sweep(DEPLOYMENTS, mirror.uids(DEPLOYMENTS), as_of=None)) == [KEY]
 
 
 def test_a_pipeline_without_object_and_children_is_forgotten() -> None:
