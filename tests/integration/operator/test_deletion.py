@@ -70,6 +70,7 @@ async def test_collections_are_dropped_also_when_a_cascade_takes_everything_away
 ) -> None:
     async with scenario(api, nursery, tmp_path, namespace) as found:
         index = await begun(found)
+        found.world.drop_takes = 3.0
         await delete(found, propagation)
         await let_go(found)
         assert found.world.dropped == {index["spec"]["collection"]}
@@ -192,7 +193,7 @@ async def test_what_the_spec_says_last_decides_whether_data_are_dropped(
         replica.kill()
         await replica.gone()
         await found.change({"deletionPolicy": "Retain"})
-        await delete(found, "Foreground")
+        await delete(found)
         await found.start()
         await let_go(found)
         assert found.world.dropped == set()

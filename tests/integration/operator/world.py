@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -46,6 +47,8 @@ class World:
         self.stuck: set[str] = set()
         self.dropped: set[str] = set()  # collections
         self.building = True  # False: builds go on for ever
+        self.drop_takes = 0.0  # seconds from the making of its Job
+        self._since: dict[str, float] = {}  # Jobs, by UID
         self.paused = False
         self._gateways: dict[str, _Gateway] = {}
         self._task: asyncio.Task[None] | None = None
@@ -56,12 +59,16 @@ class World:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        ended = []
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            ended = await asyncio.gather(self._task, return_exceptions=True)
         for gateway in self._gateways.values():
             await gateway.close()
         await self.client.close()
+        for defect in ended:
+            if isinstance(defect, Exception):
+                raise defect  # the world stood still, which explains whatever a test was missing
 
     async def _run(self) -> None:
         while True:
@@ -126,7 +133,9 @@ class World:
         """A Job's pods run with an account that may report; builds only while they are let."""
         name = job["spec"]["template"]["spec"]["serviceAccountName"]
         found = [await self.client.get(kind, self.namespace, name) for kind in (SERVICE_ACCOUNTS, ROLES, ROLE_BINDINGS)]
-        return all(found) and "deletionTimestamp" not in job["metadata"] and (mode == "Drop" or self.building)
+        runs = all(found) and "deletionTimestamp" not in job["metadata"]
+        since = self._since.setdefault(job["metadata"]["uid"], time.monotonic())
+        return runs and (self.building if mode != "Drop" else time.monotonic() - since >= self.drop_takes)
 
     async def fail(self, job: str, message: str, *, ago: float = 0.0) -> None:
         """A Job has used up its attempts, so many seconds ago."""
