@@ -72,10 +72,11 @@ async def run(
             found.proxy.delay = delay
         wrong: list[str] = []
         honesty = asyncio.create_task(_watch_honesty(found, wrong))
+        await found.start()
+        kubelet = asyncio.create_task(found.keep_running())
         body: dict[str, Any] = {}
         writes = 0
         try:
-            await found.start()
             body = await workload.run(found)
             writes = len(found.proxy.sent())
             await asyncio.sleep(QUIET)
@@ -84,8 +85,9 @@ async def run(
             writes = len(found.proxy.sent())
             body = await found.pipeline()
         finally:
-            honesty.cancel()
-            await asyncio.gather(honesty, return_exceptions=True)
+            for task in (honesty, kubelet):
+                task.cancel()
+            await asyncio.gather(honesty, kubelet, return_exceptions=True)
         wrong += [f"not quiet: {write.method} {write.path}" for write in found.proxy.sent()[writes:]]
         return await _result(found, body, [*wrong, *found.safety.broken, *_defects(found), *found.failures])
 

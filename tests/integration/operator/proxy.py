@@ -10,6 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
@@ -212,17 +213,21 @@ class Proxy:
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         async with self._session.get(self._server + request.path_qs, headers=_headers(request)) as answer:
             response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.headers.get("Content-Type", "")})
-            await response.prepare(request)
-            if self.cut:
-                return response
-            relay = Relay(response.write)
-            self._streams[id(request)] = request
-            try:
-                await self._relay(answer, relay)
-            finally:
-                self._streams.pop(id(request))
-                await relay.close()
+            # The operator may be killed, or let go of a watch, at any moment.
+            with suppress(ConnectionError):
+                await response.prepare(request)
+                if not self.cut:
+                    await self._pass_on(request, response, answer)
             return response
+
+    async def _pass_on(self, request: web.Request, response: web.StreamResponse, answer: aiohttp.ClientResponse) -> None:
+        relay = Relay(response.write)
+        self._streams[id(request)] = request
+        try:
+            await self._relay(answer, relay)
+        finally:
+            self._streams.pop(id(request))
+            await relay.close()
 
     async def _relay(self, answer: aiohttp.ClientResponse, relay: Relay) -> None:
         """Pass a watch on until it ends, or is made to."""

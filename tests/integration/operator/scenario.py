@@ -72,6 +72,15 @@ class Scenario:
         """Whether an operator runs, and none is about to be started again."""
         return not self._restarting and any(replica.alive for replica in self.replicas)
 
+    async def keep_running(self) -> None:
+        """What a kubelet does: start the operator again when it has ended by itself, waiting longer each time up to ten seconds."""
+        wait = 0.5
+        while True:
+            await asyncio.sleep(wait)
+            if not self._restarting and not any(replica.alive for replica in self.replicas):
+                wait = min(wait * 2, 10.0)
+                await self.start()
+
     def crash(self) -> None:
         """SIGKILL the operator now, and start it again as soon as it is gone."""
         victim = self.replica
