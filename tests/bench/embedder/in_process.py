@@ -1,6 +1,7 @@
-"""What the same engine does without a server: tokenise, compute, normalise, in one thread. Run as a program; prints JSON.
+"""What the same engine does without a server: tokenise, compute, normalise, in one thread, on every core.
 
-python -m bench.embedder.in_process PRECISION SECONDS   < texts as a JSON array
+A program, `python -m bench.embedder.in_process PRECISION`. Its first line of input is a JSON array of texts; each line after it is
+`ROWS SECONDS`, answered with the texts a second in batches of so many rows.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ from rag_embedder.engines.base import normalized
 from rag_embedder.service import Loaded, load
 from rag_embedder.settings import EmbedderSettings
 
-BATCHES = {1: 1, 16: 16, 64: 64}  # the batch that a concurrency would allow
-
 
 def texts_per_second(loaded: Loaded, texts: Sequence[str], rows: int, seconds: float) -> float:
     """Texts a second in batches of `rows`."""
@@ -31,14 +30,13 @@ def texts_per_second(loaded: Loaded, texts: Sequence[str], rows: int, seconds: f
 
 
 def main() -> None:
-    """Measure every batch size, after one round to warm up."""
+    """Measure what is asked for, until nothing more is."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    precision, seconds = sys.argv[1], float(sys.argv[2])
-    texts = json.load(sys.stdin)
-    loaded = load(EmbedderSettings.model_validate({"model": str(model_dir("minilm")), "precision": precision}))
-    for rows in BATCHES.values():
-        texts_per_second(loaded, texts, rows, 0.5)
-    print(json.dumps({concurrency: texts_per_second(loaded, texts, rows, seconds) for concurrency, rows in BATCHES.items()}))
+    loaded = load(EmbedderSettings.model_validate({"model": str(model_dir("minilm")), "precision": sys.argv[1]}))
+    texts = json.loads(sys.stdin.readline())
+    for line in sys.stdin:
+        rows, seconds = line.split()
+        print(texts_per_second(loaded, texts, int(rows), float(seconds)), flush=True)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ class Result:
     requests: int
     seconds: float
     latencies: tuple[float, ...]  # sorted
+    client: float  # processor time of this load generator
     processor: float = 0.0  # the server's processor time
 
     @property
@@ -98,9 +99,9 @@ async def run(url: str, messages: Sequence[bytes], concurrency: int, seconds: fl
                 latencies.append(time.perf_counter() - began)
                 place += concurrency
 
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     await asyncio.gather(*(work(number) for number in range(concurrency)))
-    return Result(len(latencies), time.perf_counter() - began, tuple(sorted(latencies)))
+    return Result(len(latencies), time.perf_counter() - began, tuple(sorted(latencies)), time.process_time() - used)
 
 
 async def vectors(url: str, messages: Sequence[bytes]) -> Vectors:

@@ -30,10 +30,13 @@ class Target:
     url: str
     pid: int
 
-    def processor_seconds(self) -> float:
-        """Processor time used so far, by all its threads."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+async def child(module: str, *arguments: str) -> asyncio.subprocess.Process:
+    """One of our programs that is talked to by lines."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    pipe = asyncio.subprocess.PIPE
+    command = (sys.executable, "-m", module, *arguments)
+    return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, env=environment, limit=1 << 20)
 
 
 @asynccontextmanager
