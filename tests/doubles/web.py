@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Any, Self
 
 from aiohttp import web
 
 
-class Double:
+class Double(ABC):
     """An HTTP server. `hang` waits until the server is closed: for a test, for ever."""
 
     def __init__(self) -> None:
@@ -16,9 +17,9 @@ class Double:
         self._runner: web.AppRunner | None = None
         self._closing = asyncio.Event()
 
+    @abstractmethod
     def routes(self) -> list[web.RouteDef]:
         """What it serves."""
-        raise NotImplementedError
 
     @property
     def url(self) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from simulation.world import Gateway, World
+from simulation.parts import Gateway
+from simulation.world import World
 
 FAULTS = 6
 WITHIN = 2.5 * 3600.0  # seconds of the story

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from rag_operator.model.plan import Record
 from simulation.operate import Pass
-from simulation.world import Part, World
+from simulation.parts import Part
+from simulation.world import World
 
 ENDINGS = {"Promoted", "Aborted", "Superseded", "Reverted", "RolledBack"}
 

@@ -16,8 +16,9 @@ from rag_operator.model.observed import ComponentState, GatewayPod, Observed
 from rag_operator.model.plan import Collect, Keep, Plan, Record, TableIntent
 from rag_operator.model.revision import Revision
 from rag_operator.rollout.planner import plan
+from simulation.parts import Part
 from simulation.specs import revision
-from simulation.world import Part, World
+from simulation.world import World
 
 Planner = Callable[[RAGPipelineSpec, Revision | None, Observed, Record, float], Plan]
 

@@ -8,8 +8,9 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 
+from simulation.people import back_at
 from simulation.run import Condition, Run, Story, phase, weight
-from simulation.stories import STORIES, back_at
+from simulation.stories import STORIES
 
 SEEDS_AT_ONCE = 10
 BACK_AT: dict[str, Condition] = {

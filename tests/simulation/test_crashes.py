@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from simulation import stories
+from simulation import people
 from simulation.run import Crash, Run, Story
 
-TOLD = (stories.happy_canary, stories.evaluation_fails, stories.back_to_a_and_again_to_b, stories.rollback_and_forward_again)
+TOLD = (people.happy_canary, people.evaluation_fails, people.back_to_a_and_again_to_b, people.rollback_and_forward_again)
 
 
 @pytest.mark.parametrize("story", TOLD, ids=lambda story: story.__name__)

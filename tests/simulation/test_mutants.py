@@ -10,20 +10,18 @@ import pytest
 
 from rag_operator.model.plan import Collect, Keep, Note, Plan
 from rag_operator.rollout import advance, collect, endings, planner, traffic, triggers
+from simulation.accidents import candidate_dies_under_weight, gateway_holds_what_is_aborted, restored_without_records
 from simulation.invariants import BrokenError
 from simulation.operate import Planner
-from simulation.run import Run, Story
-from simulation.stories import (
-    candidate_dies_under_weight,
+from simulation.people import (
     evaluation_fails,
-    gateway_holds_what_is_aborted,
     happy_canary,
-    restored_without_records,
     rollback_and_forward_again,
     somebody_aborts_after_half_an_hour_at_half,
     somebody_aborts_and_retries,
     spec_changes_to_c,
 )
+from simulation.run import Run, Story
 
 Patch = pytest.MonkeyPatch
 SEEDS = (None, *range(60))

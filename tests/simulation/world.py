@@ -9,69 +9,19 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
 from rag_operator.model import codec
-from rag_operator.model.observed import AnalysisReading, EvaluationReading, MetricReading, TableState, TrafficCounts
+from rag_operator.model.observed import AnalysisReading, EvaluationReading, TableState
 from rag_operator.model.plan import Record
 from rag_operator.model.revision import Component, Revision
+from simulation.parts import Gateway, Part
+from simulation.readings import reading, traffic
 from simulation.specs import IMMEDIATE, letters, spec
 
 START = 1_700_000_000.0
 LOAD = 4  # replicas of an embedder that all the traffic needs
-REQUESTS_PER_SECOND = 5.0
-
-
-@dataclass
-class Part:
-    """A component that stands in the cluster."""
-
-    component: Component
-    uid: int
-    version: int = 0
-    pods: int = 0  # ready
-    wanted_pods: int = 1
-    floor: int = 0
-    work: str = "Build"  # index
-    progress: int = 0
-    built: bool = False
-    caught_up: bool = False
-    stopped: bool = False
-    collecting: bool = False
-    dropped: bool = False
-    failed: bool = False
-    collection: str = ""
-    message: str = ""
-    failures_left: int = 0
-    hurt: bool = False  # by an injected fault, until it heals
-    disturbed: bool = False  # by an injected fault, at any time
-
-    @property
-    def name(self) -> str:
-        return self.component.name
-
-    @property
-    def ready(self) -> bool:
-        if self.component.kind == "index":
-            return self.built and not self.hurt and not self.dropped and not self.stopped
-        return self.pods > 0
-
-
-@dataclass
-class Gateway:
-    """A gateway pod."""
-
-    name: str
-    served: int = 0
-    streams: list[int] = field(default_factory=list)  # epochs of answers still being written
-    deaf: bool = False  # hears of no table and cannot be scraped
-    terminating: bool = False
-
-    @property
-    def oldest(self) -> int:
-        return min([self.served, *self.streams])
 
 
 class World:
@@ -341,29 +291,7 @@ class World:
         """Return the live traffic of both sides since a time."""
         if self.table is None or not self.metrics_readable:
             return None
-        total = REQUESTS_PER_SECOND * (self.now - since)
-        weight = self.table.weights.get(candidate, 0) / 100
-        errors = 0.2 if self.names[candidate] in self.troubled else 0.0
-        ours, theirs = int(total * weight), int(total * (1 - weight))
-        return AnalysisReading(TrafficCounts(theirs, 0), TrafficCounts(ours, int(ours * errors)))
-
-
-READINGS: dict[str, tuple[float, float, float, float, float, int]] = {
-    # stable, candidate, difference, low, high, questions
-    "better": (0.32, 0.50, 0.56, 0.45, 0.66, 225),
-    "worse": (0.50, 0.28, -0.44, -0.52, -0.36, 225),
-    "unclear": (0.50, 0.48, -0.04, -0.09, 0.01, 225),
-    "small": (0.50, 0.52, 0.04, -0.02, 0.10, 40),
-}
-
-
-def reading(asked: tuple[str, str, int], what: str) -> EvaluationReading:
-    """Return what an evaluation reports."""
-    stable, candidate, attempt = asked
-    if what == "unreadable":
-        return EvaluationReading(stable, candidate, attempt, error="questions/set.jsonl: no such key")
-    values = READINGS[what]
-    return EvaluationReading(stable, candidate, attempt, metrics=(MetricReading("nDCG@10", *values),))
+        return traffic(self.now - since, self.table.weights.get(candidate, 0), troubled=self.names[candidate] in self.troubled)
 
 
 def _clock(seconds: float) -> str:
