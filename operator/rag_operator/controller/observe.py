@@ -20,7 +20,7 @@ from rag_operator.controller.scrape import GatewayReading, Scraper
 from rag_operator.controller.scrape import read as read_gateways
 from rag_operator.kube.child import Child, reduce
 from rag_operator.kube.client import Client, Object
-from rag_operator.kube.resources import CLAIMS, CONFIG_MAPS, EVENTS, INDEXES, MILVUS, PIPELINES, POD_MONITORS, PODS, Resource
+from rag_operator.kube.resources import CLAIMS, CONFIG_MAPS, DEPLOYMENTS, EVENTS, INDEXES, MILVUS, PIPELINES, POD_MONITORS, PODS, Resource
 from rag_operator.model import codec
 from rag_operator.model.plan import Record
 from rag_operator.model.validated import References, Violation, needed, parse
@@ -87,7 +87,7 @@ class Observer:
         spec, violations = (None, tuple(parsed)) if isinstance(parsed, list) else (parsed, ())
         status, record = _remembered(body)
         children = own(self._mirror.children(key), body["metadata"]["uid"])
-        gateways = await self._gateways(key, body["metadata"]["uid"]) if _epochs_matter(record) else None
+        gateways = await self._gateways(key, body["metadata"]["uid"]) if _epochs_matter(status, record, children) else None
         return Seen(
             key=key,
             body=body,
@@ -195,9 +195,20 @@ def _remembered(body: Mapping[str, Any]) -> tuple[RAGPipelineStatus, Record]:
         return status, Record()
 
 
-def _epochs_matter(record: Record) -> bool:
-    """Whether anything waits for gateways: a rollout, something to take away."""
-    return record.rollout is not None or bool(record.leaving) or record.retired is not None
+def _epochs_matter(status: RAGPipelineStatus, record: Record, children: Children) -> bool:
+    """Whether anything waits for gateways: a rollout, something to take away, however far that is."""
+    if record.rollout is not None or record.leaving or record.retired is not None:
+        return True
+    stable = status.stable
+    if stable is None:
+        return False
+    needed = {stable.embedder, stable.index, stable.generator}
+    return any(child.component not in needed for child in children.values() if _is_component(child))
+
+
+def _is_component(child: Child) -> bool:
+    serves = child.labels.get(names.LABEL_KIND) in (names.KIND_EMBEDDER, names.KIND_GENERATOR)
+    return child.kind == INDEXES.kind or (child.kind == DEPLOYMENTS.kind and serves)
 
 
 def _ended(pod: Mapping[str, Any]) -> bool:

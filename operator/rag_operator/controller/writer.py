@@ -31,6 +31,7 @@ _PRUNED: Final = frozenset(
     }
 )
 _COMPONENTS: Final = frozenset({names.KIND_EMBEDDER, names.KIND_GENERATOR, names.KIND_INDEX})
+_KNOWN_BY: Final = frozenset({"Deployment", "RAGIndex"})
 # Refusals of one object that say nothing about the others.
 _OWN_FAULT: Final = (errors.Invalid, errors.Forbidden, errors.NotFound)
 
@@ -132,10 +133,10 @@ class Writer:
             await self.delete(child, "no longer wanted")
 
     async def remove(self, children: Children, uid: str, why: str, doomed: Callable[[Child], bool]) -> None:
-        """Delete the children of this pipeline for which `doomed` holds."""
-        for child in list(children.values()):
-            if child.owner == uid and not child.deleting and doomed(child):
-                await self.delete(child, why)
+        """Delete the children of this pipeline for which `doomed` holds. What a component is known by goes last: then all of it is gone."""
+        found = [child for child in children.values() if child.owner == uid and not child.deleting and doomed(child)]
+        for child in sorted(found, key=lambda child: child.kind in _KNOWN_BY):
+            await self.delete(child, why)
 
     async def write_status(self, resource: Resource, manifest: Mapping[str, Any]) -> Object:
         """Apply a status."""
