@@ -53,6 +53,10 @@ async def test_at_rest_nothing_is_written_even_while_children_report_and_others_
         took, asked = time.monotonic() - began, found.proxy.reads - reads
         print(f"\nat rest for {took:.0f} s, {touched} changes by others: {len(late)} writes, {asked} reads of the operator")
         assert [f"{write.method} {write.path} {write.body}" for write in late] == []
+        # It was at rest, not gone.
+        await found.change({"gateway": {"replicas": 2}})
+        await found.ready()
+        assert found.starts == 1
 
 
 async def touch(found: Scenario, second: int) -> int:
