@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
-import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -15,7 +16,8 @@ from typing import TypeVar
 from rich.console import Console
 
 Result = TypeVar("Result")
-_NEWS = '{ line = $0; sub(/ +[^ ]+ *$/, "", line) } line != last { print "     " $0; fflush(); last = line }'
+# So that a demo that is killed leaves no watch behind.
+_DIES_WITH_US = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
 QUIET_LINES = 24  # of a long output, this many lines are shown
 
 
@@ -75,17 +77,27 @@ class Terminal:
         """Show what `command` (a `kubectl get -w`, say) prints while the block runs; a line that differs in its age alone is left out."""
         self.console.print(f"   [bold]$ {shlex.join(command)}[/]")
         watcher = subprocess.Popen(
-            ["bash", "-c", f"{shlex.join(command)} | awk {shlex.quote(_NEWS)}"],
+            [*_DIES_WITH_US, *command],
             env={**os.environ, **self.environment},
-            stdout=sys.stdout,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            text=True,
         )
+        shown = threading.Thread(target=self._show_news, args=(watcher.stdout,), daemon=True)
+        shown.start()
         try:
             yield
         finally:
-            os.killpg(watcher.pid, 15)
+            watcher.terminate()
             watcher.wait()
+            shown.join()
+
+    def _show_news(self, lines: Iterable[str]) -> None:
+        last: list[str] = []
+        for line in lines:
+            if line.split()[:-1] != last:  # the last column is the age
+                last = line.split()[:-1]
+                self.console.print(f"     {line.rstrip()}", markup=False, highlight=False)
 
 
 def wait_for(what: str, probe: Callable[[], Result | None], timeout: float, every: float = 0.3) -> Result:
