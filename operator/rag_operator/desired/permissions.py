@@ -13,9 +13,10 @@ from rag_operator import names
 from rag_operator.desired.context import Manifest, Owner
 from rag_operator.desired.meta import metadata
 
-READ: Final = ("get", "list", "watch")
+WATCH: Final = ("list", "watch")
+READ: Final = ("get", *WATCH)
 # Server-side apply is a patch, and needs create where the object is new.
-APPLY: Final = (*READ, "create", "patch")
+APPLY: Final = (*WATCH, "create", "patch")
 OWN: Final = (*APPLY, "delete")
 _RBAC = "rbac.authorization.k8s.io"
 
@@ -41,17 +42,20 @@ OPERATOR: Final = (
     Rule(names.GROUP, (names.PIPELINES,), (*READ, "patch"), "what users want; the finalizer of those with an external store"),
     Rule(names.GROUP, (f"{names.PIPELINES}/status", f"{names.INDEXES}/status"), ("patch",), "status; indexers are given the second"),
     Rule(names.GROUP, (f"{names.PIPELINES}/finalizers",), ("update",), "owners that block deletion, where the cluster asks for this"),
-    Rule(names.GROUP, (names.INDEXES,), OWN, "indexes"),
-    Rule("apps", ("controllerrevisions", "deployments"), OWN, "recorded revisions and what serves"),
+    Rule(names.GROUP, (names.INDEXES,), ("get", *OWN), "indexes; the finalizer of those in an external store"),
+    Rule("apps", ("controllerrevisions",), ("get", *OWN), "recorded revisions; get: whose it is that exists already"),
+    Rule("apps", ("deployments",), OWN, "what serves"),
     Rule("apps", ("statefulsets",), APPLY, "standalone Milvus, which is never deleted but with its pipeline"),
     Rule("batch", ("jobs",), (*READ, "create", "delete"), "builds, copies, drops, evaluations, which never change"),
     Rule("autoscaling", ("horizontalpodautoscalers",), OWN, "autoscalers"),
     Rule("policy", ("poddisruptionbudgets",), OWN, "disruption budgets"),
     Rule("networking.k8s.io", ("ingresses", "networkpolicies"), OWN, "the way to the gateway, and no other"),
     Rule(_RBAC, ("roles", "rolebindings"), OWN, "rights of gateways and indexers, none beyond the operator's own"),
-    Rule("", ("configmaps", "persistentvolumeclaims"), APPLY, "routing tables, volumes; references are read; none is ever deleted"),
+    Rule(
+        "", ("configmaps", "persistentvolumeclaims"), ("get", *APPLY), "routing tables, volumes; what specs refer to; none is ever deleted"
+    ),
     Rule("", ("serviceaccounts",), OWN, "accounts of gateways and indexers"),
-    Rule("", ("services",), (*OWN, "update"), "Services; apply cannot take back a port that somebody renumbered"),
+    Rule("", ("services",), ("get", *OWN, "update"), "Services; apply cannot take back a port that somebody renumbered"),
     Rule("", ("pods",), ("list", "watch"), "why something is not ready, and who still serves an old epoch"),
     Rule("", ("events",), ("list", "create"), "transitions; why a pod that cannot start does not"),
     Rule("monitoring.coreos.com", ("podmonitors",), OWN, "monitors, where prometheus-operator is installed"),

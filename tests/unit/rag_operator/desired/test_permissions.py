@@ -32,7 +32,8 @@ def test_the_operator_may_write_every_kind_that_it_builds() -> None:
     for _, name, spec in examples():
         for manifest in children(Owner(name, "n", "u"), wanted_of(revision_of(spec, pipeline=name)), Surroundings(pod_monitors=True)):
             resource = resources.of(manifest)
-            for verb in ("create", "get", *(() if manifest["kind"] in CREATE_ONLY else ("patch",))):
+            # What is created only is read when it exists already: whose is it?
+            for verb in ("create", "get" if manifest["kind"] in CREATE_ONLY else "patch"):
                 assert (resource.group, resource.plural, verb) in OPERATOR, f"{verb} {resource.plural}"
 
 
