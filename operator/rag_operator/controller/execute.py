@@ -49,11 +49,15 @@ async def _record(writer: Writer, seen: Seen, decided: Decided) -> None:
 
 
 async def _refresh(writer: Writer, seen: Seen, child: Child, revision: Revision) -> None:
-    """Keep the in-place settings of a record as they were last wanted. What it is cannot change."""
-    manifest = revision_record.refreshed(assemble.owner(seen), child.body(), revision)
-    wanted = manifest["metadata"]["annotations"]
-    if any(child.annotations.get(key) != value for key, value in wanted.items()):
-        await writer.annotate(child, wanted)
+    """Keep the in-place settings of a record as they were last wanted, and one that was restored as ours. What it is cannot change."""
+    wanted = revision_record.refreshed(assemble.owner(seen), child.body(), revision)["metadata"]
+    change = {}
+    if any(child.annotations.get(key) != value for key, value in wanted["annotations"].items()):
+        change["annotations"] = wanted["annotations"]
+    if child.owner is None:
+        change["ownerReferences"] = wanted["ownerReferences"]
+    if change:
+        await writer.amend(child, change)
 
 
 async def _route(writer: Writer, seen: Seen, decided: Decided) -> None:

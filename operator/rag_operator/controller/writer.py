@@ -85,9 +85,9 @@ class Writer:
             raise errors.Conflict(f"failed to make {meta['name']}: it exists, and was not seen yet", status=409)
         self._learn(resource, await self._client.apply(stamped))
 
-    async def annotate(self, child: Child, annotations: Mapping[str, str]) -> None:
-        """Change annotations of a recorded revision, whose data cannot change."""
-        change = {"metadata": {"annotations": dict(annotations), "uid": child.uid}}
+    async def amend(self, child: Child, metadata: Mapping[str, Any]) -> None:
+        """Change the metadata of a recorded revision, whose data cannot change."""
+        change = {"metadata": {**metadata, "uid": child.uid}}
         found = await self._client.patch(CONTROLLER_REVISIONS, child.namespace, child.name, change)
         self._learn(CONTROLLER_REVISIONS, found)
 

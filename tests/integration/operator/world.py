@@ -120,7 +120,7 @@ class World:
             await self._finish(job)
         elif work["mode"] in ("Sync", "Stop"):
             new["acknowledged"] = work
-        if work["mode"] == "Sync" and "sync" not in new:
+        if work["mode"] == "Sync" and _is_behind(new):
             listing = {"id": f"listing-{name[-10:]}", "startTime": _now(1), "duration": 0.1}
             sources = [{"name": source["name"], "listing": listing, "documents": 3} for source in body["spec"]["sources"]]
             new["sync"] = {"listing": listing, "sources": sources, "documents": 3, "chunks": 9}
@@ -230,6 +230,12 @@ async def _listening(pipeline: str) -> _Gateway:
             await gateway.close()
             continue
         return gateway
+
+
+def _is_behind(status: dict[str, Any]) -> bool:
+    """Whether the sources were not listed since the build ended."""
+    built = (status.get("build") or {}).get("completionTime", "")
+    return bool(((status.get("sync") or {}).get("listing") or {}).get("startTime", "") <= built)
 
 
 def _observed(body: dict[str, Any]) -> dict[str, Any]:
