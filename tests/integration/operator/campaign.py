@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from integration.operator import oracles
-from integration.operator.proxy import Do, Write
+from integration.operator.proxy import OLD_VIEW, Do, Write
 from integration.operator.replica import Nursery
-from integration.operator.scenario import Scenario, scenario
+from integration.operator.scenario import SETTLED, Scenario, scenario
 from integration.operator.workloads import Workload
 from rag_operator.kube.resources import PIPELINES
 
@@ -60,12 +60,17 @@ async def run(
     *,
     patience: float = 90.0,
     delay: Callable[[dict[str, Any]], float] | None = None,
+    latest: float = 0.0,
     **settings: object,
 ) -> Result:
-    """Run a workload to its end and look at what is left. `delay`: by how many seconds each event of a watch is late."""
+    """Run a workload to its end and look at what is left.
+
+    `delay`: by how many seconds each event of a watch is late; `latest`: for how long what the operator sees may be old, so that a write
+    may still come.
+    """
     name = f"run-{next(_numbers)}-{workload.name.replace('_', '-')}"
     async with scenario(api, nursery, directory, name, **settings) as found:
-        found.patience = patience
+        found.patience, found.settled = patience, SETTLED + latest
         if disturb is not None:
             found.proxy.decide = disturb
         if delay is not None:
@@ -129,7 +134,8 @@ async def run_each(
 
     async def one(disturbance: Disturbance) -> None:
         async with turn:
-            if wrong := compare(reference, await run(api, nursery, directory, workload, disturbance)):
+            latest = OLD_VIEW if disturbance.do in (Do.BLIND, Do.STALE) else 0.0
+            if wrong := compare(reference, await run(api, nursery, directory, workload, disturbance, latest=latest)):
                 found[str(disturbance)] = wrong
 
     async with asyncio.TaskGroup() as group:

@@ -24,7 +24,7 @@ from rag_operator.kube.access import Access
 
 _HOP = frozenset({"connection", "transfer-encoding", "content-encoding", "content-length", "host", "keep-alive"})
 _LEASES = "/leases"
-_OLD_VIEW = 3.0  # seconds
+OLD_VIEW = 3.0  # seconds
 _GONE = json.dumps({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}}).encode() + b"\n"
 
 
@@ -187,7 +187,7 @@ class Proxy:
             await self.meanwhile(write)
         if write.done in (Do.BLIND, Do.STALE):
             await self.freeze()
-            asyncio.get_running_loop().call_later(_OLD_VIEW, self.thaw)
+            asyncio.get_running_loop().call_later(OLD_VIEW, self.thaw)
         answer = await self._forward(request, raw)
         write.status = answer.status
         if write.done in (Do.CRASH_AFTER, Do.LOSE_REPLY, Do.STALE):

@@ -56,6 +56,7 @@ class Scenario:
     starts: int = 0
     failures: list[str] = field(default_factory=list)  # what was not so at the end, and anything else that a workload found wrong
     patience: float = 90.0  # seconds
+    settled: float = SETTLED
     _restarting: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def start(self, **settings: object) -> Replica:
@@ -131,7 +132,7 @@ class Scenario:
         body: dict[str, Any] = {}
         while time.monotonic() < deadline:
             body = await self.pipeline(name)
-            quiet = not self.proxy.sent() or time.monotonic() - self._last_write() > SETTLED
+            quiet = not self.proxy.sent() or time.monotonic() - self._last_write() > self.settled
             if quiet and holds(body) and self.running:
                 return body
             await asyncio.sleep(0.05)
