@@ -142,7 +142,7 @@ class Observer:
             listed = await self._client.list(PODS, key.namespace, labels=labels)
         except errors.ApiError:
             return None
-        return await read_gateways((reduce(PODS, body) for body in listed if not _ended(body)), self._scrape)
+        return await read_gateways((reduce(PODS, body) for body in listed if not _ended(body) and not _is_the_node(body)), self._scrape)
 
     async def _slow(self, key: Key, children: Children) -> Iterable[Trouble]:
         """What Events say of pods that the kubelet cannot start: a Secret or a volume that is missing shows nowhere else."""
@@ -209,6 +209,11 @@ def _epochs_matter(status: RAGPipelineStatus, record: Record, children: Children
 def _is_component(child: Child) -> bool:
     serves = child.labels.get(names.LABEL_KIND) in (names.KIND_EMBEDDER, names.KIND_GENERATOR)
     return child.kind == INDEXES.kind or (child.kind == DEPLOYMENTS.kind and serves)
+
+
+def _is_the_node(pod: Mapping[str, Any]) -> bool:
+    """Whether its address is the node's: no gateway of ours is, but who may make such pods could label one and have the node called."""
+    return bool((pod.get("spec") or {}).get("hostNetwork"))
 
 
 def _ended(pod: Mapping[str, Any]) -> bool:
