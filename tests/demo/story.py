@@ -199,11 +199,18 @@ class Story:
         before = self.pipeline.last_decision()
         async with self._load(clients=8, pause=0.2) as traffic:
             await asyncio.to_thread(self._apply, model)
+            await asyncio.to_thread(self._retry_if_rejected)
             begun = time.monotonic()
             with self.terminal.watching(["kubectl", "-n", NAMESPACE, "get", "ragp", PIPELINE, "-w"]):
                 await _until(f"the rollout {ending}", lambda: self._ended(ending, before), timeout=timeout)
             self.terminal.result(f"{ending} after {time.monotonic() - begun:.1f} s")
         self._note_traffic(traffic)
+
+    def _retry_if_rejected(self) -> None:
+        """Run again, the story meets models that were rejected the last time; one asks for another try by a verb."""
+        wait_for("the operator to see the new spec", self.pipeline.generation_seen, timeout=60)
+        if self.pipeline.status().get("reason") == "Rejected":
+            self.terminal.run(f"kubectl rag -n {NAMESPACE} retry {PIPELINE}")
 
     def _ended(self, ending: str, before: dict[str, object]) -> bool:
         decision = self.pipeline.last_decision()

@@ -240,7 +240,9 @@ def watches_everything(cluster: Cluster) -> bool:
 
 def limited(deployment: dict[str, Any]) -> bool:
     containers = deployment["spec"]["template"]["spec"]["containers"]
-    return any(variable["name"] == "RAG_OPERATOR_NAMESPACES" for one in containers for variable in one.get("env", ()))
+    return any(
+        variable["name"] == "RAG_OPERATOR_NAMESPACES" and variable.get("value") for one in containers for variable in one.get("env", ())
+    )
 
 
 def helm(namespace: Namespace, *arguments: str, values: dict[str, Any] | None = None) -> None:
