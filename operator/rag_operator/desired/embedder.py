@@ -10,7 +10,7 @@ from rag_operator.desired.meta import disruption_budget, service
 from rag_operator.desired.models import weights
 from rag_operator.desired.pods import METRICS, Container, http_probe, own_environment, pod_template
 from rag_operator.desired.sizing import Size
-from rag_operator.desired.workloads import deployment
+from rag_operator.desired.workloads import of_component
 from rag_operator.model.revision import Component
 from rag_runtime.contracts import metrics
 from rag_runtime.contracts import pods as contract
@@ -59,17 +59,7 @@ def _deployment(owner: Owner, component: Component, spec: LocalEmbedder, *, imag
         resources=DEFAULT_RESOURCES,
     )
     template = pod_template(owner, KIND, component.name, container, spec.pod, surroundings=surroundings, volumes=found.volumes, grace=GRACE)
-    digest = {names.ANNOTATION_DIGEST: component.digest}
-    return deployment(
-        owner,
-        component.name,
-        KIND,
-        component.name,
-        template,
-        replicas=size.replicas,
-        annotations=digest,
-        progress_deadline=LOADING + 300,
-    )
+    return of_component(owner, component, template, replicas=size.replicas, progress_deadline=LOADING + 300)
 
 
 def _model_environment(spec: LocalEmbedder) -> dict[str, str]:

@@ -12,7 +12,7 @@ from rag_operator.desired.meta import disruption_budget, service
 from rag_operator.desired.models import Weights, weights
 from rag_operator.desired.pods import METRICS, Container, Volume, http_probe, pod_template, scratch
 from rag_operator.desired.sizing import Size
-from rag_operator.desired.workloads import deployment
+from rag_operator.desired.workloads import of_component
 from rag_operator.model.revision import Component
 from rag_runtime.contracts import metrics
 from rag_runtime.contracts import pods as contract
@@ -89,17 +89,7 @@ def _deployment(owner: Owner, component: Component, spec: Vllm, *, image: str, s
     template = pod_template(
         owner, KIND, component.name, container, spec.pod, surroundings=surroundings, volumes=_volumes(spec, found), grace=drain + SHUTDOWN
     )
-    digest = {names.ANNOTATION_DIGEST: component.digest}
-    return deployment(
-        owner,
-        component.name,
-        KIND,
-        component.name,
-        template,
-        replicas=size.replicas,
-        annotations=digest,
-        progress_deadline=LOADING + 600,
-    )
+    return of_component(owner, component, template, replicas=size.replicas, progress_deadline=LOADING + 600)
 
 
 def _environment() -> dict[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from rag_operator import names
 from rag_operator.desired.context import Manifest, Owner
 from rag_operator.desired.meta import metadata
+from rag_operator.model.revision import Component
 
 SURGE_FIRST = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
 ONE_AT_A_TIME = {"type": "Recreate"}
@@ -40,3 +41,11 @@ def deployment(
         "metadata": metadata(owner, name, kind, component, annotations=annotations),
         "spec": spec,
     }
+
+
+def of_component(owner: Owner, component: Component, template: Manifest, *, replicas: int | None, progress_deadline: int) -> Manifest:
+    """The Deployment of a component, which carries its whole digest: a name has ten characters of it."""
+    name, digest = component.name, {names.ANNOTATION_DIGEST: component.digest}
+    return deployment(
+        owner, name, component.kind, name, template, replicas=replicas, annotations=digest, progress_deadline=progress_deadline
+    )
