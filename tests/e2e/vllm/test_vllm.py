@@ -61,7 +61,6 @@ def apply(handbook: Library, cluster: Cluster, name: str) -> None:
     document = pipeline(handbook, MINILM, QUICK)
     document["spec"]["generator"] = generator(cluster, name)
     document["spec"]["retrieval"] = {"topK": 2}
-    document["spec"]["rollout"].pop("evaluation")
     handbook.namespace.apply(document)
 
 
