@@ -10,6 +10,7 @@ from typing import Any
 
 from integration.operator.oracles import STRANGER
 from integration.operator.scenario import MINIMAL, Scenario, gone
+from integration.operator.waiting import until
 from rag_operator import errors
 from rag_operator.kube.resources import PIPELINES, SERVICE_ACCOUNTS
 
@@ -107,9 +108,16 @@ async def delete_external(found: Scenario) -> dict[str, Any]:
     found.safety.deleting = True
     await found.client.delete(PIPELINES, found.namespace, body["metadata"]["name"], uid=body["metadata"]["uid"])
     gone_body = await found.until("gone", gone)
+    # Indexes are let go when their pipeline is gone, by an operator that may only just have started again.
+    await until("nothing is left", lambda: nothing_is_left(found), found.patience)
     if not any("/jobs" in write.path and "-drop-" in str(write.body.get("metadata", {}).get("name")) for write in found.proxy.sent()):
         found.failures.append("the data in the store were left behind")
     return gone_body
+
+
+async def nothing_is_left(found: Scenario) -> bool:
+    """Whether every child is gone."""
+    return not await found.children()
 
 
 _EVERY = (create, scale, autoscale, change_source, change_model, suspend, delete, revert, beside_a_stranger, delete_external)
