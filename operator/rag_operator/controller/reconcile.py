@@ -74,8 +74,8 @@ class Reconciler:
         self._tools.reporter.census.forget(key)
 
     async def _carry_out(self, seen: Seen, decided: Decided | None, surroundings: Surroundings, now: float) -> Exception | None:
-        if decided is None or (seen.spec or decided.newest.spec).suspend:
-            return None
+        if decided is None or decided.plan.moved or (seen.spec or decided.newest.spec).suspend:
+            return None  # a new position is recorded before anything is done about it
         try:
             await deletion.hold(self._tools.writer, seen, decided)
             await self._tools.writer.release_indexes(seen.key)

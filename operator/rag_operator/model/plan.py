@@ -157,3 +157,4 @@ class Plan:
     notes: tuple[Note, ...] = ()
     blocked: tuple[str, ...] = ()  # what cannot be collected yet, and which gateway holds it
     requeue_after: float | None = None  # seconds
+    moved: bool = False  # the position is another one: it is recorded, and nothing is done about it before the next pass

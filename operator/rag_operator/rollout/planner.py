@@ -40,7 +40,7 @@ def plan(spec: RAGPipelineSpec, wanted: Revision | None, observed: Observed, rec
         return _suspended(situation, known)
     moved = _next_move(situation, known)
     if isinstance(moved, Move):
-        return Plan(moved.record, keep(situation, moved.record), notes=moved.notes, requeue_after=AT_ONCE)
+        return Plan(moved.record, keep(situation, moved.record), notes=moved.notes, requeue_after=AT_ONCE, moved=True)
     held, notes = _held(situation, known, moved)
     return _act(situation, held, notes, moved)
 

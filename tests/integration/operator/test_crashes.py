@@ -18,7 +18,7 @@ from integration.operator.replica import Nursery
 from integration.operator.workloads import BY_NAME
 
 WHOLE = bool(os.environ.get("RAG_CAMPAIGN"))
-SAMPLE = {"create": 3, "scale": 1, "change_model": 2, "delete": 1}
+SAMPLE = {"create": 2, "scale": 1, "change_model": 2, "delete": 1}
 UNDISTURBED = ("autoscale", "change_source", "suspend")  # the others are references of campaigns
 CRASHES = (Do.CRASH_BEFORE, Do.CRASH_AFTER)
 ERRORS = (Do.CONFLICT, Do.THROTTLE, Do.FAIL, Do.UNAVAILABLE, Do.LOSE_REPLY, Do.BREAK)
@@ -38,6 +38,12 @@ async def test_what_people_do_comes_to_its_end_without_a_wrong_step(
     assert (await run(api, nursery, tmp_path, BY_NAME[workload])).wrong == []
 
 
+def failed_once(reference: Result) -> list[Disturbance]:
+    """What a campaign found once: an index that stood before status knew of a position was taken for one of a restored cluster."""
+    first = next((write.number for write in reference.writes if "/ragindexes/" in write.path), None)
+    return [Disturbance(first, Do.CRASH_AFTER)] if first is not None and not WHOLE else []
+
+
 def told(found: dict[str, list[str]]) -> str:
     """What went wrong, one line each."""
     return "\n".join(f"{disturbance}: {wrong}" for disturbance, every in found.items() for wrong in every)
@@ -48,7 +54,10 @@ def told(found: dict[str, list[str]]) -> str:
 async def test_a_crash_at_any_write_changes_nothing_in_the_end(api: ApiServer, nursery: Nursery, tmp_path: Path, workload: str) -> None:
     reference = await run(api, nursery, tmp_path, BY_NAME[workload])
     assert reference.wrong == []
-    disturbances = chosen(reference, CRASHES, SAMPLE.get(workload, 0), workload)
+    disturbances = [
+        *chosen(reference, CRASHES, SAMPLE.get(workload, 0), workload),
+        *(failed_once(reference) if workload == "create" else []),
+    ]
     found = await run_each(api, nursery, tmp_path, BY_NAME[workload], disturbances, reference=reference)
     print(f"\n{workload}: {len(reference.writes)} writes, {len(disturbances)} runs, {len(found)} wrong")
     assert not found, told(found)

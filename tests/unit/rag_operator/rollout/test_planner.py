@@ -30,12 +30,14 @@ def keeps(result: Plan) -> dict[str, Keep]:
 def test_at_rest_nothing_is_done() -> None:
     result = planned(observed(A), record(), wanted=A)
     assert result == Plan(record(), (Keep(A.name, "stable"),))
+    assert not result.moved
 
 
 def test_a_changed_position_is_recorded_before_anything_is_done_about_it() -> None:
     result = planned(observed(A), record())
     assert result.record.rollout is not None
     assert result.record.rollout.candidate == B.name
+    assert result.moved
     assert (result.table, result.evaluation, result.collect, result.forget, result.requeue_after) == (None, None, (), (), 0.0)
 
 
