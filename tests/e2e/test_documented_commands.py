@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,15 @@ import yaml
 from cluster.commands import run
 from cluster.tools import binary
 from demo import corpus
-from demo.pipeline import MINILM, STATIC
+from demo.pipeline import STATIC
 from demo.place import programs
 from documented import pages, register
 from documented.shell import Shell, Watch
 from e2e.namespaces import Namespace
 from e2e.rollouts import NAME, Library, library, pipeline, questions
 
+# Another model to the operator, with pods and an index of its own, and quick to index by on two cores.
+OTHER = replace(STATIC, title="the static model cut to 128 dimensions", dimensions=128)
 BY_HAND = {"canary": {"steps": [{"setWeight": 50}, {"pause": {}}]}, "evaluation": None}
 
 
@@ -134,16 +136,16 @@ def asking(reader: Reader) -> None:
 
 def a_new_model_and_back(reader: Reader) -> None:
     static = reader.role("stable")
-    (reader.shell.directory / "pipeline.yaml").write_text(yaml.safe_dump(pipeline(reader.handbook, MINILM, BY_HAND)))
+    (reader.shell.directory / "pipeline.yaml").write_text(yaml.safe_dump(pipeline(reader.handbook, OTHER, BY_HAND)))
     plan = " ".join(reader.shell.run("kubectl rag plan pipeline.yaml").split())
     assert all(word in plan for word in (f"stable is {static}", "+ embedder", "+ index", "- embedder", "- index", "chunks to embed about"))
-    reader.handbook.apply(MINILM, **BY_HAND)
+    reader.handbook.apply(OTHER, **BY_HAND)
     reader.until("the candidate to wait for approval", reader.waits)
-    minilm = reader.candidate()["revision"]
-    assert minilm in plan
+    other = reader.candidate()["revision"]
+    assert other in plan
     reader.asks_for(f"promote {NAME}")
     reader.handbook.until_decided("Promoted", 2)
-    assert (reader.role("stable"), reader.role("retired")) == (minilm, static)
+    assert (reader.role("stable"), reader.role("retired")) == (other, static)
     reader.asks_for(f"rollback {NAME}")
     assert (reader.role("stable"), reader.handbook.decisions()[0]["outcome"]) == (static, "RolledBack")
 
@@ -152,7 +154,7 @@ def tried_again_aborted_and_forced(reader: Reader) -> None:
     static, decided = reader.role("stable"), len(reader.handbook.decisions())
     reader.asks_for(f"retry {NAME}")
     reader.until("the candidate to wait again", reader.waits)
-    minilm = reader.candidate()["revision"]
+    other = reader.candidate()["revision"]
     reader.asks_for(f"abort {NAME}")
     reader.handbook.until_decided("Aborted", decided + 1)
     reader.until("the candidate to be gone", lambda: not reader.candidate())
@@ -160,7 +162,7 @@ def tried_again_aborted_and_forced(reader: Reader) -> None:
     reader.asks_for(f"retry {NAME}")
     reader.until("the candidate to be back", lambda: bool(reader.candidate()))
     reader.asks_for(f"promote {NAME} --full")
-    reader.until("the candidate to be promoted", lambda: reader.role("stable") == minilm)
+    reader.until("the candidate to be promoted", lambda: reader.role("stable") == other)
 
 
 def the_other_verbs(reader: Reader) -> None:
