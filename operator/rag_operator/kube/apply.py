@@ -78,8 +78,10 @@ def _gives_up_replicas(manifest: Mapping[str, Any], child: Child) -> bool:
 
 
 def _replicas_alone(manifest: Mapping[str, Any], child: Child) -> dict[str, Any]:
+    # Never none: an autoscaler takes its target's zero for "switched off" and would leave what is woken asleep.
+    replicas = max(1, child.replicas or 0)
     metadata = {key: manifest["metadata"][key] for key in ("name", "namespace")}
-    return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "metadata": metadata, "spec": {"replicas": child.replicas}}
+    return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "metadata": metadata, "spec": {"replicas": replicas}}
 
 
 async def _replace_ports(client: Client, manifest: Mapping[str, Any]) -> Object:

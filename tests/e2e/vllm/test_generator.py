@@ -75,7 +75,9 @@ class Answering:
         url = f"http://{NODE_ADDRESS}:{port}/v1/chat/completions"
         asked = {**QUESTION, "stream_options": {"include_usage": True}}
         with httpx.stream("POST", url, json=asked, timeout=ANSWER_SECONDS, trust_env=False) as response:
-            events = tuple(line[6:] for line in response.iter_lines() if line.startswith("data: "))
+            # Not iter_lines: it takes characters for line ends that a random model likes to say.
+            lines = b"".join(response.iter_bytes()).split(b"\n")
+            events = tuple(line[6:].decode().strip() for line in lines if line.startswith(b"data: "))
         said = response.headers
         return Streamed(response.status_code, said.get("x-rag-mode"), said.get("x-rag-revision", ""), events)
 

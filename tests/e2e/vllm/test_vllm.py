@@ -83,9 +83,13 @@ async def chat(http: httpx.AsyncClient, number: int, tokens: int = 60) -> Chat:
 
 
 async def events(reply: httpx.Response) -> AsyncIterator[str]:
-    async for line in reply.aiter_lines():
-        if line.startswith("data: "):
-            yield line.removeprefix("data: ")
+    # Not aiter_lines: it takes characters for line ends that a random model likes to say.
+    rest = b""
+    async for chunk in reply.aiter_bytes():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data: "):
+                yield line.removeprefix(b"data: ").decode().strip()
 
 
 def ready(handbook: Library) -> bool:

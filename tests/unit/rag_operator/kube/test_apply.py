@@ -99,6 +99,12 @@ async def test_replicas_pass_to_an_autoscaler_without_falling_back_to_their_defa
     assert "replicas" not in server.sent[1][2]["spec"]
 
 
+async def test_what_wakes_up_under_an_autoscaler_has_a_pod_for_it_to_begin_with() -> None:
+    server = Server()
+    await bring(server, manifest(paused=False), stored(manifest(replicas=0, paused=False)))
+    assert server.sent[0][2]["spec"] == {"replicas": 1}
+
+
 async def test_a_service_whose_ports_cannot_be_merged_is_replaced() -> None:
     body = manifest("Service", "v1", ports=[{"port": 80}])
     there = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x", "resourceVersion": "9"}, "spec": {"ports": [{"port": 81}]}}
