@@ -47,7 +47,7 @@ def summarize(situation: Situation) -> RAGPipelineStatus:
         retired=_retired(situation),
         leaving=tuple(LeavingStatus(revision=one.revision, idle_at=_time(one.idle_at), why=one.why[:_LONGEST]) for one in record.leaving),
         traffic=_traffic(situation),
-        step=f"{min(rollout.step + 1, rollout.steps)}/{rollout.steps}" if rollout is not None and rollout.steps else None,
+        step=_step(situation),
         gate=_gate(rollout.gates[-1]) if rollout is not None and rollout.gates else None,
         documents=_documents(situation, situation.serving),
         freshness=_freshness(situation),
@@ -123,6 +123,14 @@ def _stable(situation: Situation) -> Serving | None:
         return None
     before = situation.before.stable
     return Serving.model_validate(_serving(situation, name, before.since if before is not None and before.revision == name else None))
+
+
+def _step(situation: Situation) -> str | None:
+    """The column STEP. The first revision takes no steps: there is nothing to move traffic from."""
+    rollout = situation.record.rollout
+    if rollout is None or not rollout.steps or situation.record.stable is None:
+        return None
+    return f"{min(rollout.step + 1, rollout.steps)}/{rollout.steps}"
 
 
 def _candidate(situation: Situation) -> CandidateStatus | None:

@@ -129,6 +129,11 @@ CASES = {
 }
 
 
+def test_only_a_rollout_beside_a_stable_revision_shows_its_step() -> None:
+    assert summarize(situation(record=Record(stable=REVISION.name, rollout=ROLLOUT))).step == "2/4"
+    assert summarize(situation(record=Record(rollout=ROLLOUT))).step is None
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_phase_and_conditions_say_the_same(case: str) -> None:
     changes, phase, expected = CASES[case]
