@@ -14,8 +14,12 @@ from doubles.manifests import revision_of, spec_of, wanted_of
 from e2e.cluster_manifests import deployment
 from e2e.namespaces import Namespace
 from rag_operator import names
+from rag_operator.controller.parts import parts
 from rag_operator.desired.children import children
 from rag_operator.desired.context import Manifest, Owner, Surroundings
+from rag_operator.kube.child import reduce
+from rag_operator.kube.resources import AUTOSCALERS
+from rag_operator.status.situation import Part
 
 SCRAPED = {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}
 SET = "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/', data=b'{}')"
@@ -42,6 +46,18 @@ def value(namespace: Namespace, autoscaler: Manifest) -> str | None:
     except ClusterError:
         return None  # nobody has exported it so far
     return str(items[0]["value"]) if items else None
+
+
+def told(namespace: Namespace, name: str) -> Part:
+    """What the operator says of the autoscaler as it is."""
+    found = reduce(AUTOSCALERS, namespace.get("horizontalpodautoscaler", name))
+    return parts("handbook", spec_of(), {(found.kind, found.name): found}, ())["Scaling"]
+
+
+def report(namespace: Namespace, app: str, number: object) -> None:
+    """Every pod says this number."""
+    for pod in namespace.kubectl("get", "pods", "-l", f"app={app}", "-o", "jsonpath={.items[*].metadata.name}").split():
+        namespace.run_python(pod, SET.format(number))
 
 
 def serve(namespace: Namespace, kind: str, autoscaler: Manifest, exported: str, number: int) -> None:
@@ -78,3 +94,21 @@ def test_a_pod_cannot_speak_for_another_component(namespace: Namespace) -> None:
     theirs = {"metadata": {}, "spec": json.loads(json.dumps(victim["spec"]).replace(component, "forger"))}
     wait_until(lambda: value(namespace, theirs) == "999", 90, "the forger's metric, under its own name")
     assert value(namespace, victim) is None
+
+
+def test_a_queue_that_is_no_number_takes_no_replica_away_and_is_told(namespace: Namespace) -> None:
+    scaler = autoscalers(namespace)["embedder"]
+    scaler["metadata"].pop("ownerReferences")
+    name = scaler["metadata"]["name"]
+    namespace.apply(deployment(name, None, scaler["metadata"]["labels"], SCRAPED, {"METRIC": LANES}), scaler)
+    namespace.kubectl("rollout", "status", f"deployment/{name}", "--timeout=120s", timeout=150)
+    report(namespace, name, 100)
+    wait_until(lambda: namespace.get("deployment", name)["status"].get("readyReplicas") == 2, 120, "a second pod")
+    wait_until(lambda: told(namespace, name).ready is True, 60, "an autoscaler that reads its metric")
+    report(namespace, name, "NaN")
+    wait_until(lambda: told(namespace, name).ready is False, 120, "an autoscaler that says it cannot read it")
+    assert told(namespace, name).reason == "FailedGetExternalMetric"
+    assert name in told(namespace, name).message
+    assert namespace.get("deployment", name)["spec"]["replicas"] == 2
+    report(namespace, name, 75)
+    wait_until(lambda: told(namespace, name).ready is True, 120, "an autoscaler that reads it again")

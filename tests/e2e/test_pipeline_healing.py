@@ -22,6 +22,8 @@ ROOT = Path(__file__).parents[2]
 AT_REST = 30.0  # seconds
 HEALED = 10.0
 RECOVERED = 60.0
+MADE = 1.0  # by when children that wait for nothing exist
+NOISE = 2.0  # what the machine may add: its two cores run the cluster and the test, too
 KINDS = ",".join(
     (
         "deployments",
@@ -84,6 +86,41 @@ def writes(running: Installed, since: float) -> Counter[str]:
             if event["user"]["username"] == account and when > since and what != "leases" and event["verb"] not in ("get", "list", "watch"):
                 found[f"{event['verb']} {what}"] += 1
     return found
+
+
+def made(running: Installed) -> dict[str, float]:
+    """By seconds after the pipeline: when each child was made that has to wait for no other, from the API server's audit log."""
+    born, found = 0.0, {}
+    with running.namespace.cluster.audit_log.open() as lines:
+        for line in lines:
+            if f'"namespace":"{running.namespace.name}"' not in line:
+                continue
+            event = json.loads(line)
+            if event.get("responseStatus", {}).get("code") != 201 or event["stage"] != "ResponseComplete":
+                continue
+            what = event["objectRef"]
+            when = datetime.fromisoformat(event["stageTimestamp"].replace("Z", "+00:00")).timestamp()
+            if what["resource"] == "ragpipelines":
+                born = when
+            elif event["user"]["username"].endswith(f":{running.namespace.name}") and what["resource"] in KINDS.split(","):
+                found[f"{what['resource']}/{what['name']}"] = when - born
+    return found
+
+
+@pytest.mark.own_cluster  # the audit log of somebody else's cluster cannot be read
+def test_children_that_wait_for_nothing_exist_within_a_second_of_the_apply(running: Installed) -> None:
+    since = made(running)
+    print(f"\n{len(since)} children, the last {max(since.values()):.2f} s after the apply")
+    assert {what.partition("/")[0] for what in since} >= {
+        "deployments",
+        "statefulsets",
+        "services",
+        "ragindexes",
+        "networkpolicies",
+        "roles",
+    }
+    late = {what: seconds for what, seconds in since.items() if seconds > MADE + NOISE}
+    assert late == {}, since
 
 
 @pytest.mark.own_cluster  # the audit log of somebody else's cluster cannot be read
