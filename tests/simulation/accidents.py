@@ -81,6 +81,29 @@ def build_fails_for_good(run: Run) -> Told:
     yield over
 
 
+def embedder_has_other_weights(run: Run) -> Told:
+    yield from first_revision(run)
+    run.world.foreign.add("W")
+    run.world.apply("W", specs.BLUE_GREEN)
+    yield over
+    run.world.apply("A")
+    yield over
+
+
+def weights_change_after_promotion(run: Run) -> Told:
+    yield from first_revision(run)
+    run.world.apply("W", specs.BLUE_GREEN_APPROVED)
+    yield waits_for("1")
+    run.world.annotate("promote", f"{specs.revision('W').name}/1")
+    yield rested
+    run.world.foreign.add("W")
+    run.world.say("the weights of W-embedder change under their name")
+    run.world.touch(run.world.parts[specs.revision("W").index.name])
+    yield passed(60)
+    run.world.annotate("rollback", f"{specs.revision('A').name}/1")
+    yield over
+
+
 def clock_is_set_back_and_forth(run: Run) -> Told:
     yield from first_revision(run)
     run.world.apply("B", GATED)

@@ -135,7 +135,7 @@ def after_acting(passed: Pass) -> Iterator[str]:
 def ready(passed: Pass, name: str) -> bool:
     """Whether a pass saw every part of a revision ready."""
     revision = passed.observed.revisions.get(name)
-    states = [passed.observed.state(part.name) for part in revision.components()] if revision else [None]
+    states = [passed.observed.part(name, part) for part in revision.components()] if revision else [None]
     return all(state is not None and state.exists and state.ready for state in states)
 
 

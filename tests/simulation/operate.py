@@ -54,6 +54,7 @@ def observe(world: World, record: Record) -> Observed:
     asked = (record.stable or "", rollout.candidate, rollout.evaluation_attempt) if rollout else ("", "", 0)
     return Observed(
         components={name: _state(part) for name, part in world.parts.items()},
+        pairs=dict(_pairs(world)),
         revisions=dict(world.revisions),
         table=world.table,
         gateways=tuple(_pods(world)),
@@ -81,6 +82,21 @@ def _state(part: Part) -> ComponentState:
         collecting=part.collecting,
         dropped=part.dropped,
     )
+
+
+def _pairs(world: World) -> Iterator[tuple[str, ComponentState]]:
+    """The index of each revision whose embedder did not fill it."""
+    for found in world.revisions.values():
+        part, embedder = world.parts.get(found.index.name), found.embedder.name
+        if part is None or embedder == part.made_by:
+            continue
+        if world.names[found.name] in world.foreign and embedder in part.compared:
+            message = "the embedder's vectors differ from those in the index"
+            yield found.name, replace(_state(part), ready=False, failed=True, reason="FingerprintMismatch", message=message)
+        elif embedder in part.compared:
+            yield found.name, _state(part)
+        else:
+            yield found.name, replace(_state(part), ready=False, message="the embedder was not yet compared with the index")
 
 
 def _pods(world: World) -> Iterator[GatewayPod]:

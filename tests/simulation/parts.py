@@ -27,6 +27,8 @@ class Part:
     failed: bool = False
     collection: str = ""
     message: str = ""
+    made_by: str = ""  # index: the embedder that fills it
+    compared: set[str] = field(default_factory=set)  # index: further embedders that were measured against it
     failures_left: int = 0
     hurt: bool = False  # by an injected fault, until it heals
     disturbed: bool = False  # by an injected fault, at any time

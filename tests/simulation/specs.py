@@ -17,7 +17,7 @@ MODELS = {
     "B": {"name": "acme/minilm", "dimensions": 384},
     "C": {"name": "acme/minilm", "dimensions": 32},
 }
-LETTERS = ("A", "B", "C", "S", "Q")  # S: A with more shards, Q: A with more passages
+LETTERS = ("A", "B", "C", "S", "Q", "W")  # S: A with more shards, Q: A with more passages, W: A with weights from elsewhere
 
 CANARY = {
     "strategy": "Canary",
@@ -41,11 +41,12 @@ ANALYSIS = {"analysis": {"minRequests": 200, "margin": "1%", "maxDuration": "10m
 def spec(letter: str, policy: dict[str, Any], *, suspend: bool = False) -> RAGPipelineSpec:
     """Return the spec that asks for a revision."""
     model = MODELS.get(letter, MODELS["A"])
+    source: dict[str, Any] = {"image": {"reference": "registry.example.com/static:2"}} if letter == "W" else {"huggingFace": {}}
     raw: dict[str, Any] = {
         "sources": [{"name": "docs", "configMap": {"name": "docs"}}],
         "embedder": {
             "local": {
-                "model": {"name": model["name"], "revision": "0" * 40, "source": {"huggingFace": {}}},
+                "model": {"name": model["name"], "revision": "0" * 40, "source": source},
                 "dimensions": model["dimensions"],
                 "autoscaling": {"minReplicas": 1, "maxReplicas": 8, "targetQueueLength": 64},
             }

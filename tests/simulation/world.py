@@ -46,6 +46,7 @@ class World:
         self.gateways = [Gateway("gateway-0"), Gateway("gateway-1")]
         self.evaluations: dict[tuple[str, str, int], EvaluationReading] = {}
         self.results: dict[str, str] = {}  # letter -> what its evaluation will say
+        self.foreign: set[str] = set()  # letters whose embedder has other weights than it says
         self.troubled: set[str] = set()  # letters whose answers fail in live traffic
         self.unplaceable: set[str] = set()  # letters whose embedder gets no GPU
         self.failing_builds: dict[str, int] = {}  # letter -> builds that fail; 3 is final
@@ -127,6 +128,8 @@ class World:
         letter = self.names.get(component.name, "?").split("-")[0]
         part.failures_left = self.failing_builds.get(letter, 0)
         part.disturbed = component.name in self.deleted
+        if component.kind == "index":
+            part.made_by = next((r.embedder.name for r in self.revisions.values() if r.index.name == component.name), "")
         self.parts[component.name] = part
         self.deleted.discard(component.name)
         self.say(f"create {component.name}")
@@ -158,6 +161,15 @@ class World:
             waiting, self.waiting = self.waiting, {}
             for goes_on in waiting.values():
                 self.after(1, goes_on)
+            for index in self.parts.values():
+                if part.pods and index.made_by and index.made_by != part.name and self._feeds(part, index):
+                    self.after(15, lambda index=index: self._compare(part, index))  # type: ignore[misc]
+
+    def _compare(self, embedder: Part, index: Part) -> None:
+        if self.exists(embedder) and self.exists(index) and embedder.pods and embedder.name not in index.compared:
+            index.compared.add(embedder.name)
+            self.say(f"{index.name}: compared with {embedder.name}")
+            self.touch(index)
 
     def load(self, name: str) -> int:
         """Return how many replicas a revision's share of the traffic needs."""

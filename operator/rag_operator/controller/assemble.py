@@ -63,10 +63,12 @@ def observed(seen: Seen, revisions: Mapping[str, Revision], wanted: Revision | N
     stable = revisions.get(seen.record.stable or "")
     known = [*revisions.values(), *([wanted] if wanted is not None and wanted.name not in revisions else [])]
     table = stored_table(seen)
+    weights = table[0].weights if table is not None else None
     indexes = {revision.index.name for revision in revisions.values()}
     reading = seen.gateways
     return Observed(
-        components=components.states(known, seen.children, seen.slow, stable, table[0].weights if table is not None else None),
+        components=components.states(known, seen.children, seen.slow, stable, weights),
+        pairs=components.pairs(known, seen.children, seen.slow, stable, weights),
         revisions=dict(revisions),
         table=table[0] if table is not None else None,
         gateways=reading.pods if reading is not None else (),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
@@ -11,12 +11,22 @@ from rag_operator import names
 from rag_operator.api.v1alpha1.index_status import RAGIndexStatus
 from rag_operator.controller import pods
 from rag_operator.controller.pods import Trouble
+from rag_operator.desired import addresses
+from rag_operator.desired.context import Owner
 from rag_operator.kube.child import Child
 from rag_operator.kube.resources import DEPLOYMENTS, INDEXES, JOBS, PODS
-from rag_operator.model.observed import ComponentState
+from rag_operator.model.observed import MISMATCH, ComponentState
 from rag_operator.model.revision import Component, ComponentKind, Revision
 
 Children = Mapping[tuple[str, str], Child]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Another embedder than the one that fills an index. `trusted`: it answers already, so not to have looked takes nothing away."""
+
+    url: str
+    trusted: bool
 
 
 def states(
@@ -41,6 +51,44 @@ def states(
             else:
                 state = _server(component, revision, children)
             found[component.name] = _explained(state, troubles_of(component.name, children, slow))
+    return found
+
+
+def pairs(
+    revisions: Collection[Revision],
+    children: Children,
+    slow: Iterable[Trouble] = (),
+    stable: Revision | None = None,
+    weights: Mapping[str, int] | None = None,
+) -> dict[str, ComponentState]:
+    """The index of each revision whose embedder is not the one that fills it, as that embedder finds it, by revision.
+
+    Revisions share an index when they declare the same model, wherever that comes from: whether it is the same is measured for each.
+    """
+    found = {}
+    answering = {revision.index.name for revision in revisions if (weights or {}).get(revision.name)}
+    since = _listing_start(stable, children)
+    for revision in revisions:
+        index = revision.index.name
+        url = _other_url(revision, children.get((INDEXES.kind, index)))
+        if url is not None:
+            pair = Pair(url, trusted=bool((weights or {}).get(revision.name)))
+            state = _index(index, children, since, answering=index in answering, pair=pair)
+            found[revision.name] = _explained(state, troubles_of(index, children, slow))
+    return found
+
+
+def _other_url(revision: Revision, index: Child | None) -> str | None:
+    """Where the revision's embedder is, unless it is the one that fills the index."""
+    filling = _filling(index) if index is not None else None
+    if index is None or filling is None:
+        return None
+    url = addresses.embedder_url(Owner(index.pipeline, index.namespace, ""), revision)
+    return url if url != filling else None
+
+
+def _filling(index: Child) -> str | None:
+    found: str | None = ((index.body().get("spec") or {}).get("embedder") or {}).get("url")
     return found
 
 
@@ -110,13 +158,19 @@ def _deployed(kind: ComponentKind, child: Child) -> ComponentState:
     )
 
 
-def _index(name: str, children: Children, since: float, *, answering: bool = False) -> ComponentState:
+def _index(name: str, children: Children, since: float, *, answering: bool = False, pair: Pair | None = None) -> ComponentState:
     child = children.get((INDEXES.kind, name))
     if child is None:
         return ComponentState("index", name, reason="Missing", message="not made yet")
     status = index_status(name, children) or RAGIndexStatus()
     built, caught = is_built(status), _caught_up(status, since)
-    failed, reason, message = _index_reason(status, built=built, caught_up=caught, answering=answering)
+    reason, message = _index_reason(status, built=built, caught_up=caught, answering=answering)
+    probes = _probes(status, pair.url if pair is not None else _filling(child), fills=pair is None)
+    failed = probes == "Different"
+    if failed:
+        reason, message = MISMATCH, "the embedder's vectors differ from those in the index: its model or weights changed"
+    elif not reason and probes != "Equal" and not (pair.trusted if pair is not None else answering):
+        reason, message = "Unverified", "the embedder was not yet compared with the index"
     done = status.completed.mode if status.completed is not None else ""
     return ComponentState(
         kind="index",
@@ -174,26 +228,32 @@ def job_failed(name: str, children: Children) -> str | None:
     return None
 
 
-def _index_reason(status: RAGIndexStatus, *, built: bool, caught_up: bool, answering: bool) -> tuple[bool, str, str]:
+def _index_reason(status: RAGIndexStatus, *, built: bool, caught_up: bool, answering: bool) -> tuple[str, str]:
     seen = status.observed
-    if seen is not None and seen.probes == "Different":
-        return True, "FingerprintMismatch", "the embedder's vectors differ from those in the index: its model or weights changed"
     if not built:
         build = status.build
         # Numbers are in the RAGIndex: a message must not change with every document.
-        return False, "Building", build.message if build is not None and build.message else "documents are being indexed"
+        return "Building", build.message if build is not None and build.message else "documents are being indexed"
     if answering:
         # It was ready when it got its weight; a listing under way, or a syncer that starts again, takes nothing away from it.
-        return (False, "", "") if seen is None or seen.loaded else (False, "Loading", "the collection is not loaded")
+        return ("", "") if seen is None or seen.loaded else ("Loading", "the collection is not loaded")
     if not caught_up:
-        return False, "CatchingUp", "waits for a listing of the sources that began after the build"
+        return "CatchingUp", "waits for a listing of the sources that began after the build"
     if seen is None or not seen.loaded:
-        return False, "Loading", "the collection is not loaded yet"
+        return "Loading", "the collection is not loaded yet"
     if seen.pending_rows:
-        return False, "Indexing", "rows wait to be indexed by the store"
-    if seen.probes != "Equal":
-        return False, "Unverified", "the embedder was not yet compared with the index"
-    return False, "", ""
+        return "Indexing", "rows wait to be indexed by the store"
+    return "", ""
+
+
+def _probes(status: RAGIndexStatus, url: str | None, *, fills: bool) -> str:
+    """What was measured of this very embedder. A syncer that does not say whom it asked knows the one that fills the index only."""
+    seen = status.observed
+    if seen is None:
+        return "Unknown"
+    if fills and not seen.embedders:
+        return seen.probes
+    return next((embedder.probes for embedder in seen.embedders if embedder.url == url), "Unknown")
 
 
 def _progress(status: RAGIndexStatus) -> int:
@@ -219,7 +279,7 @@ def _listing_start(stable: Revision | None, children: Children) -> float:
 
 
 def _explained(state: ComponentState, troubles: Iterable[Trouble]) -> ComponentState:
-    trouble = pods.worst(troubles) if not state.ready and state.reason != "FingerprintMismatch" else None
+    trouble = pods.worst(troubles) if not state.ready and state.reason != MISMATCH else None
     if trouble is None:
         return state
     return replace(state, reason=trouble.reason, message=trouble.message)

@@ -10,7 +10,7 @@ from rag_operator.api.v1alpha1.index_status import RAGIndexStatus
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.controller import analysis, assemble, components, indexes, mounts
 from rag_operator.controller.observe import Seen
-from rag_operator.desired import images, routing
+from rag_operator.desired import addresses, images, routing
 from rag_operator.desired.children import Wanted, children
 from rag_operator.desired.context import Manifest, Surroundings
 from rag_operator.kube.resources import INDEXES
@@ -85,7 +85,8 @@ def refreshed(seen: Seen, decided: Decided | None) -> Decided | None:
     stored = assemble.stored_table(seen)
     weights = stored[0].weights if stored is not None else None
     states = components.states(decided.revisions.values(), seen.children, seen.slow, stable, weights)
-    observed = replace(decided.observed, components=states, table=stored[0] if stored is not None else None)
+    pairs = components.pairs(decided.revisions.values(), seen.children, seen.slow, stable, weights)
+    observed = replace(decided.observed, components=states, pairs=pairs, table=stored[0] if stored is not None else None)
     record = decided.plan.record
     if stored is not None:
         record = replace(record, epoch=max(record.epoch, stored[0].epoch))
@@ -121,7 +122,7 @@ def table(seen: Seen, decided: Decided) -> RoutingTable | None:
     weights = intent.weights if intent is not None else stored[0].weights if stored is not None else {}
     salt = intent.salt if intent is not None else stored[0].salt if stored is not None else ""
     answering = [
-        routing.Answering(decided.revisions[name], weight, _fingerprint(decided, name))
+        routing.Answering(decided.revisions[name], weight, _fingerprint(seen, decided, name))
         for name, weight in weights.items()
         if name in decided.revisions
     ]
@@ -150,9 +151,15 @@ def _epoch(seen: Seen, decided: Decided) -> int:
     return max([seen.record.epoch, stored.epoch if stored is not None else 0, *gateways])
 
 
-def _fingerprint(decided: Decided, revision: str) -> str | None:
-    status = decided.statuses.get(decided.revisions[revision].index.name)
-    return status.observed.model_fingerprint if status is not None and status.observed is not None else None
+def _fingerprint(seen: Seen, decided: Decided, name: str) -> str | None:
+    """What the revision's embedder said it is when it was compared with the index; the index's own, while that is not known or differs."""
+    revision = decided.revisions[name]
+    status = decided.statuses.get(revision.index.name)
+    if status is None or status.observed is None:
+        return None
+    url = addresses.embedder_url(assemble.owner(seen), revision)
+    own = next((one for one in status.observed.embedders if one.url == url and one.probes != "Different"), None)
+    return (own.model_fingerprint if own is not None else None) or status.observed.model_fingerprint
 
 
 def _wanted(seen: Seen, valid: ValidatedPipeline, given: Given, recorded: Mapping[str, Revision]) -> Revision:

@@ -159,7 +159,14 @@ def _indexes(owner: Owner, wanted: Wanted) -> Iterable[Manifest]:
     for name, intent in wanted.indexes.items():
         revision = _revision_of(wanted, name)
         if revision is not None:
-            yield indexer.index(owner, revision, wanted.newest.spec, intent)
+            yield indexer.index(owner, revision, wanted.newest.spec, intent, _compared(wanted, revision))
+
+
+def _compared(wanted: Wanted, filling: Revision) -> list[Revision]:
+    """Revisions that may answer from the same index by another embedder, one for each of those."""
+    roles = {keep.revision: keep.role for keep in wanted.keep}
+    sharing = [one for one in wanted.kept() if one.index.name == filling.index.name and roles[one.name] != "leaving"]
+    return list({one.embedder.name: one for one in sharing if one.embedder.name != filling.embedder.name}.values())
 
 
 def _revision_of(wanted: Wanted, index: str) -> Revision | None:

@@ -110,8 +110,11 @@ def syncer(indexing: Indexing) -> Manifest:
     return deployment(owner, names.indexer(owner.name), KIND, None, template, replicas=1, strategy=ONE_AT_A_TIME)
 
 
-def index(owner: Owner, revision: Revision, newest: RAGPipelineSpec, intent: IndexIntent) -> Manifest:
-    """The RAGIndex of a revision. What it is comes from the record, what flows into it from the newest spec."""
+def index(owner: Owner, revision: Revision, newest: RAGPipelineSpec, intent: IndexIntent, compared: Iterable[Revision] = ()) -> Manifest:
+    """The RAGIndex of a revision. What it is comes from the record, what flows into it from the newest spec.
+
+    `compared`: revisions that answer from it by another embedder.
+    """
     spec = RAGIndexSpec(
         pipeline_ref=PipelineRef(name=owner.name, uid=owner.uid),
         identity=intent.identity,
@@ -122,6 +125,7 @@ def index(owner: Owner, revision: Revision, newest: RAGPipelineSpec, intent: Ind
         max_document_size=newest.documents.max_document_size,
         approved_deletions=intent.approved_deletions,
         embedder=addresses.embedder_access(owner, revision),
+        compare=tuple(addresses.embedder_access(owner, other) for other in compared) or None,
         milvus=addresses.milvus_access(owner, newest.vector_store.milvus),
         work=intent.work,
         collecting=intent.collecting,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from rag_operator.model.revision import ComponentKind, Revision
+from rag_operator.model.revision import Component, ComponentKind, Revision
 
+MISMATCH: Final = "FingerprintMismatch"  # the reason of an index whose vectors another model made than the one that is asked
 GateOutcome = Literal["Passed", "Failed", "Inconclusive", "NotApplicable"]
 
 
@@ -110,6 +111,7 @@ class Observed:
     """Everything the planner decides by, beside the spec and the record in status."""
 
     components: Mapping[str, ComponentState] = field(default_factory=dict)  # by component name
+    pairs: Mapping[str, ComponentState] = field(default_factory=dict)  # revision -> its index, where another embedder fills that
     revisions: Mapping[str, Revision] = field(default_factory=dict)  # recorded ones, by revision name
     table: TableState | None = None
     gateways: tuple[GatewayPod, ...] = ()
@@ -124,3 +126,8 @@ class Observed:
     def state(self, name: str) -> ComponentState | None:
         """The state of the component called `name`, if it was seen."""
         return self.components.get(name)
+
+    def part(self, revision: str, component: Component) -> ComponentState | None:
+        """The state of a revision's component; an index is as good as the revision's own embedder finds it."""
+        pair = self.pairs.get(revision) if component.kind == "index" else None
+        return pair or self.components.get(component.name)

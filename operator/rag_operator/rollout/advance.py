@@ -64,7 +64,7 @@ def _not_broken(situation: Situation, record: Record, rollout: Rollout) -> Outco
     why = triggers.broken(situation, record)
     if not why:
         return None
-    return Hold(rollout.phase, why) if record.stable is None else abort(situation, record, "ComponentFailed", why)
+    return Hold(rollout.phase, why) if record.stable is None else abort(situation, record, triggers.broken_reason(situation, record), why)
 
 
 def _prepare(situation: Situation, record: Record, rollout: Rollout) -> Outcome:

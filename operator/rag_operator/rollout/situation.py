@@ -56,7 +56,11 @@ class Situation:
         """Yield the states of a revision's components; none when the revision is unknown."""
         found = self.revision(name)
         for component in found.components() if found else ():
-            yield self.part(component)
+            yield self.observed.part(name, component) or self.part(component)
+
+    def index(self, name: str) -> ComponentState | None:
+        """Return the state of a revision's index, as the revision's embedder finds it."""
+        return next((part for part in self.parts(name) if part.kind == "index"), None)
 
     def serves(self, name: str) -> bool:
         """Whether every part of a revision can take part in answering now, and gateways have what they need to ask them."""

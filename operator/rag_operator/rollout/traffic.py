@@ -85,10 +85,9 @@ def _listed(situation: Situation, name: str) -> bool:
     # A revision enters the table when it is whole and leaves it with its index: a restarting pod does not make an epoch.
     if situation.serves(name):
         return True
-    table, revision = situation.observed.table, situation.revision(name)
-    if table is None or revision is None or name not in table.weights:
+    table, index = situation.observed.table, situation.index(name)
+    if table is None or index is None or name not in table.weights:
         return False
-    index = situation.part(revision.index)
     return index.exists and index.ready and not index.collecting
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from rag_operator.model.observed import MISMATCH, ComponentState
 from rag_operator.model.plan import Leaving, Record, Rollout
 from rag_operator.rollout.collect import routed_away
 from rag_operator.rollout.situation import Situation, describe
@@ -72,9 +73,19 @@ def changed(situation: Situation, record: Record) -> str:
 
 def broken(situation: Situation, record: Record) -> str:
     """A part of the candidate will not become ready without a change."""
-    rollout = record.rollout
-    failed = next((part for part in situation.parts(rollout.candidate) if part.failed), None) if rollout else None
+    failed = _failed(situation, record)
     return describe(failed) if failed else ""
+
+
+def broken_reason(situation: Situation, record: Record) -> str:
+    """Return the constant that goes with `broken`."""
+    failed = _failed(situation, record)
+    return MISMATCH if failed is not None and failed.reason == MISMATCH else "ComponentFailed"
+
+
+def _failed(situation: Situation, record: Record) -> ComponentState | None:
+    rollout = record.rollout
+    return next((part for part in situation.parts(rollout.candidate) if part.failed), None) if rollout else None
 
 
 def overdue(situation: Situation, rollout: Rollout) -> bool:

@@ -84,12 +84,12 @@ class Situation:
         """How a component of the serving revision stands."""
         revision = self.serving
         component = getattr(revision, kind) if revision is not None else None
-        return self.observed.state(component.name) if component is not None else None
+        return self.observed.part(revision.name, component) if revision is not None and component is not None else None
 
     def stable_answers(self) -> bool:
         """Whether stable is there and every component of it is ready."""
         revision = self.stable
         if revision is None:
             return False
-        states = [self.observed.state(component.name) for component in revision.components()]
+        states = [self.observed.part(revision.name, component) for component in revision.components()]
         return all(state is not None and state.ready for state in states)

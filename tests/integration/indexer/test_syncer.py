@@ -198,6 +198,41 @@ async def test_an_embedder_that_was_replaced_writes_nothing_and_is_reported(worl
     assert differences(world.store(index), DOCUMENTS) == []
 
 
+async def test_further_embedders_are_compared_each_by_itself_and_one_that_differs_stops_nothing(world: World) -> None:
+    index = world.make()
+    await world.build(index)
+    world.patch(index, work={"mode": "Sync"})
+    access = {"model": "double", "dimensions": 8}
+    twin = EmbedderDouble(8)
+    async with EmbedderDouble(8, fingerprint="other weights") as other, world.syncing():
+        await world.until(index, lambda seen: bool(seen.get("sync", {}).get("listing")))
+        await twin.start()
+        world.patch(index, compare=[{"url": other.url, **access}, {"url": twin.url, **access}])
+        status = await world.until(index, lambda seen: len(seen["observed"].get("embedders", ())) == 3)
+        said = {one["url"]: (one["probes"], one["modelFingerprint"]) for one in status["observed"]["embedders"]}
+        assert said == {
+            world.double.url: ("Equal", "print-8"),
+            other.url: ("Different", "other weights"),
+            twin.url: ("Equal", "print-8"),
+        }
+        assert status["observed"]["probes"] == "Equal"
+        world.corpus.become({**DOCUMENTS, "new.txt": "A new document."})
+        await world.until(index, lambda seen: seen["sync"]["documents"] == len(DOCUMENTS) + 1)
+
+        # The other way round: what was measured of each stays, and what was dropped is forgotten.
+        world.patch(index, embedder={"url": twin.url}, compare=[{"url": world.double.url, **access}])
+        await world.until(index, lambda seen: [one["url"] for one in seen["observed"]["embedders"]] == [twin.url, world.double.url])
+        status = await world.until(index, lambda seen: {one["probes"] for one in seen["observed"]["embedders"]} == {"Equal"})
+        assert status["observed"]["probes"] == "Equal"
+        await world.double.stop()
+        world.patch(index, compare=[])
+        await world.until(index, lambda seen: len(seen["observed"]["embedders"]) == 1)
+        world.patch(index, compare=[{"url": world.double.url, **access}])
+        status = await world.until(index, lambda seen: len(seen["observed"]["embedders"]) == 2)
+        assert status["observed"]["embedders"][1] == {"url": world.double.url, "probes": "Unknown"}
+    await twin.stop()
+
+
 async def test_a_source_that_cannot_be_listed_is_named_and_the_index_stays(world: World) -> None:
     index = world.make(
         sources=[

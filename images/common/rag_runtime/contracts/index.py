@@ -213,6 +213,7 @@ class IndexSpec(_Read):
     max_document_size: Bytes = 32 * 1024 * 1024
     approved_deletions: str | None = None
     embedder: EmbedderAccess
+    compare: tuple[EmbedderAccess, ...] = ()
     milvus: MilvusAccess
     work: Work
     collecting: bool = False

@@ -109,11 +109,20 @@ class Sync(_Value):
     oldest_pending: str | None = None
 
 
+class EmbedderSeen(_Value):
+    """One embedder, compared with the index."""
+
+    url: str
+    probes: Literal["Equal", "Different", "Unknown"] = "Unknown"
+    model_fingerprint: str | None = None
+
+
 class Observed(_Value):
     """What the store and the embedder say about themselves."""
 
     model_fingerprint: str | None = None
     probes: Literal["Equal", "Different", "Unknown"] = "Unknown"
+    embedders: tuple[EmbedderSeen, ...] | None = None  # only the syncer says it; what is left out is not taken away from it
     model_token_limit: int | None = None
     shards: int | None = None
     index_type: str | None = None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rag_indexer.indexing.target import Target
 from rag_indexer.work.context import Model
 from rag_indexer.work.freshness import SyncReport
 from rag_runtime.contracts.index import Index, SourceSpec
+from rag_runtime.contracts.index_status import EmbedderSeen, Observed
 
 
 @dataclass
@@ -22,6 +23,9 @@ class Followed:
     ledger_read: float = float("-inf")
     probed: float = float("-inf")
     equal: str = "Unknown"
+    compare_at: float = float("-inf")
+    verdicts: dict[str, EmbedderSeen] = field(default_factory=dict)  # the last ones, by the embedder's address
+    observed: Observed | None = None
     locked_out: bool = False  # its Milvus did not let us in
 
 

@@ -18,7 +18,7 @@ from rag_indexer.kube import KubeError
 from rag_indexer.reporting import PAUSE_SECONDS
 from rag_indexer.sources.globs import selector
 from rag_indexer.sources.opening import OpenSources
-from rag_indexer.work import health
+from rag_indexer.work import comparing, health
 from rag_indexer.work.context import Context
 from rag_indexer.work.followed import Followed, is_live, locked_out, source_key
 from rag_indexer.work.freshness import SyncReport
@@ -85,6 +85,8 @@ class Syncer:
         while True:
             self._changed.clear()
             await self._take_up()
+            for followed in self._followed.values():
+                await comparing.compare(self.context, followed)
             for report in self._reports.values():
                 await report.changed()
             for spec, names in self._due_now():
@@ -107,7 +109,8 @@ class Syncer:
 
     async def _wait(self) -> None:
         self._has_progress()
-        soonest = min(self._due.values(), default=time.monotonic() + 60.0)
+        times = (*self._due.values(), *(followed.compare_at for followed in self._followed.values()))
+        soonest = min(times, default=time.monotonic() + 60.0)
         if any(report.reporter.pending for report in self._reports.values()):
             soonest = min(soonest, time.monotonic() + PAUSE_SECONDS)
         with contextlib.suppress(TimeoutError):
@@ -148,6 +151,9 @@ class Syncer:
         known = self._followed.get(name)
         if known is not None and known.index.spec == index.spec:
             return
+        if known is not None and known.index.spec.model_copy(update={"compare": index.spec.compare}) == index.spec:
+            known.index, known.verdicts, known.compare_at = index, comparing.remembered(known.verdicts, index), float("-inf")
+            return
         report = self._report(name, index)
         try:
             target, model = await self.context.target(index)
@@ -160,7 +166,8 @@ class Syncer:
             self._due[f"{name}/"] = time.monotonic() + RETRY_SECONDS
             return
         target.on_progress = self._has_progress
-        self._followed[name] = Followed(index, target, model, report)
+        verdicts = comparing.remembered(known.verdicts if known is not None else None, index)
+        self._followed[name] = Followed(index, target, model, report, verdicts=verdicts)
         report.reporter.set(acknowledged=index.spec.work.to_wire())
         for spec in index.spec.sources:
             self._due[source_key(spec)] = float("-inf")
@@ -196,8 +203,8 @@ class Syncer:
         model, store = followed.model, followed.target.store
         if followed.equal == "Equal":
             await health.remember_about(store, model)
-        found = await health.observe(self.context, followed.index, store, model, equal=followed.equal, ignored=[])
-        followed.report.observed(found)
+        followed.observed = await health.observe(self.context, followed.index, store, model, equal=followed.equal, ignored=[])
+        comparing.tell(followed)
 
     # Which source.
 

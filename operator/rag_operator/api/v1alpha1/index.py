@@ -136,7 +136,9 @@ class RAGIndexSpec(Record):
     approved_deletions: Annotated[str, Field(max_length=512)] | None = None
     """Value of the verb approve-deletions; each value approves the deletions that were held when it was given."""
     embedder: EmbedderAccess
-    """How indexers reach the embedder."""
+    """How indexers reach the embedder that fills it."""
+    compare: Annotated[Items[EmbedderAccess], Field(max_length=4)] | None = None
+    """Further embedders whose revisions share it: their probe vectors are compared with the index's, nothing else."""
     milvus: MilvusAccess
     """How indexers reach the store."""
     work: Work

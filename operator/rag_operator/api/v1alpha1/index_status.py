@@ -144,6 +144,17 @@ class Sync(Record):
     """Since when the oldest change waits to be indexed."""
 
 
+class EmbedderSeen(Record):
+    """One embedder, compared with the index."""
+
+    url: Annotated[str, Field(max_length=2048)]
+    """Address of its API."""
+    probes: Literal["Equal", "Different", "Unknown"] = "Unknown"
+    """Whether its probe vectors equal the index's."""
+    model_fingerprint: Annotated[str, Field(max_length=128)] | None = None
+    """Fingerprint of its model."""
+
+
 class Observed(Record):
     """What the store and the embedder say about themselves."""
 
@@ -151,6 +162,8 @@ class Observed(Record):
     """Fingerprint of the model that made the vectors."""
     probes: Literal["Equal", "Different", "Unknown"] = "Unknown"
     """Whether the embedder's probe vectors equal the index's."""
+    embedders: Annotated[Items[EmbedderSeen], Field(max_length=5)] = ()
+    """Each embedder by itself: the one that fills the index, and those it is compared with."""
     model_token_limit: Count | None = None
     """Longest text of the model, in tokens."""
     shards: Count | None = None

@@ -9,13 +9,16 @@ import pytest
 
 from doubles.manifests import spec_of
 from rag_operator import names
-from rag_operator.controller.components import states
+from rag_operator.controller.components import pairs, states
 from rag_operator.kube.child import Child, reduce
 from rag_operator.kube.resources import DEPLOYMENTS, INDEXES, JOBS, PODS, Resource
 from rag_operator.model.observed import ComponentState
+from rag_operator.model.revision import Revision
 from rag_operator.rollout.identity import resolve
+from rag_runtime.contracts import pods
 
 REVISION = resolve("handbook", spec_of())
+REBUILT = resolve("handbook", spec_of(embedder={"local": {"model": {"source": {"image": {"reference": "ragops.dev/models:0.2"}}}}}))
 EMBEDDER, INDEX = REVISION.embedder.name, REVISION.index.name
 BUILT = 1_000_000.0
 
@@ -113,6 +116,60 @@ def test_an_index_that_answers_stays_ready_while_it_takes_in_changes(status: dic
 def test_an_index_that_answers_is_lost_when_it_is_not_loaded_or_lies() -> None:
     for observed in ({"probes": "Equal", "loaded": False}, {"probes": "Different", "loaded": True}):
         assert not found(index(**filled(observed=observed)), weights={REVISION.name: 100})[INDEX].ready
+
+
+def url_of(revision: Revision) -> str:
+    return f"http://{revision.embedder.name}.n.svc:{pods.EMBEDDER_PORT}"
+
+
+def shared(filled_by: Revision, observed: dict[str, Any], weights: dict[str, int] | None = None) -> tuple[ComponentState, dict[str, Any]]:
+    """An index that both revisions answer from: as it is by itself, and as the embedder finds it that does not fill it."""
+    status = filled(observed={"loaded": True, "pendingRows": 0, **observed})
+    spec = {"collecting": False, "embedder": {"url": url_of(filled_by)}}
+    children = {(INDEXES.kind, INDEX): child(INDEXES, INDEX, INDEX, "index", spec=spec, status=status)}
+    both = [REVISION, REBUILT]
+    return states(both, children, weights=weights)[INDEX], pairs(both, children, weights=weights)
+
+
+def seen_by(**probes: str) -> dict[str, Any]:
+    """What the syncer measured of each embedder."""
+    of = {"first": REVISION, "rebuilt": REBUILT}
+    return {"embedders": [{"url": url_of(of[name]), "probes": said} for name, said in probes.items()]}
+
+
+def test_an_embedder_that_was_not_compared_with_a_shared_index_is_not_ready_to_answer_from_it() -> None:
+    by_itself, by_other = shared(REVISION, {"probes": "Equal"}, {REVISION.name: 100})
+    assert by_itself.ready
+    assert set(by_other) == {REBUILT.name}
+    pair = by_other[REBUILT.name]
+    assert (pair.ready, pair.failed, pair.reason, pair.built) == (False, False, "Unverified", True)
+
+
+def test_an_embedder_that_differs_from_a_shared_index_fails_for_its_own_revision_alone() -> None:
+    by_itself, by_other = shared(REVISION, {"probes": "Equal", **seen_by(first="Equal", rebuilt="Different")}, {REVISION.name: 100})
+    assert by_itself.ready
+    assert (by_other[REBUILT.name].failed, by_other[REBUILT.name].reason) == (True, "FingerprintMismatch")
+
+
+def test_who_fills_the_index_now_may_differ_and_leaves_the_one_before_as_good_as_it_was() -> None:
+    seen = {"probes": "Different", **seen_by(rebuilt="Different", first="Equal")}
+    by_itself, by_other = shared(REBUILT, seen, {REBUILT.name: 100, REVISION.name: 0})
+    assert by_itself.failed
+    assert by_other[REVISION.name].ready
+
+
+def test_an_embedder_that_equals_a_shared_index_is_ready_and_stays_so_while_it_answers() -> None:
+    equal, unknown = seen_by(first="Equal", rebuilt="Equal"), seen_by(first="Equal", rebuilt="Unknown")
+    assert shared(REVISION, {"probes": "Equal", **equal}, {REVISION.name: 100})[1][REBUILT.name].ready
+    assert shared(REVISION, {"probes": "Equal", **unknown}, {REVISION.name: 50, REBUILT.name: 50})[1][REBUILT.name].ready
+    assert not shared(REVISION, {"probes": "Equal", **unknown}, {REVISION.name: 100})[1][REBUILT.name].ready
+
+
+def test_revisions_with_one_embedder_have_one_opinion_of_their_index() -> None:
+    more = resolve("handbook", spec_of(retrieval={"topK": 20}))
+    spec = {"collecting": False, "embedder": {"url": url_of(REVISION)}}
+    children = {(INDEXES.kind, INDEX): child(INDEXES, INDEX, INDEX, "index", spec=spec, status=filled())}
+    assert pairs([REVISION, more], children) == {}
 
 
 def test_an_index_has_a_writer_while_a_job_of_it_runs() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from doubles.manifests import OWNER, TEMPLATES, spec_of
+from doubles.manifests import OWNER, TEMPLATES, revision_of, spec_of
 from rag_operator import names
 from rag_operator.api.v1alpha1.status import RAGPipelineStatus
 from rag_operator.controller.analysis import Baselines
@@ -15,7 +16,7 @@ from rag_operator.controller.observe import Seen
 from rag_operator.desired import revision_record
 from rag_operator.kube.child import Child, reduce
 from rag_operator.kube.resources import CONTROLLER_REVISIONS, INDEXES, Resource
-from rag_operator.model.plan import Record
+from rag_operator.model.plan import Record, TableIntent
 from rag_operator.model.validated import References, Violation
 
 SPEC = spec_of()
@@ -111,3 +112,28 @@ def test_there_is_no_table_before_there_is_something_to_answer_by() -> None:
     found = decide(look, judge(look), given())
     assert found is not None
     assert table(look, found) is None
+
+
+def test_a_route_carries_the_fingerprint_that_its_own_embedder_was_compared_with() -> None:
+    rebuilt = spec_of(embedder={"local": {"model": {"source": {"image": {"reference": "ragops.dev/models:0.2"}}}}})
+    first_one, other = revision_of(), revision_of(rebuilt)
+    assert first_one.index.name == other.index.name
+
+    def fingerprints(probes: str) -> list[str | None]:
+        url = f"http://{other.embedder.name}.{OWNER.namespace}.svc:8080"
+        embedders = [{"url": url, "probes": probes, "modelFingerprint": "packed anew"}]
+        status = {"observed": {"modelFingerprint": "of the index", "embedders": embedders}}
+        index = {"metadata": {"name": first_one.index.name, "namespace": OWNER.namespace}, "spec": {"collection": "c"}, "status": status}
+        records = [stored(CONTROLLER_REVISIONS, revision_record.manifest(OWNER, one, 1)) for one in (first_one, other)]
+        look = seen(stored(INDEXES, index), *records, record=Record(stable=first_one.name))
+        found = decide(look, judge(look), given())
+        assert found is not None
+        weights = TableIntent({first_one.name: 100, other.name: 0}, "", "")
+        made = table(look, replace(found, plan=replace(found.plan, table=weights)))
+        assert made is not None
+        by_revision = {route.revision: route.embedder.fingerprint for route in made.routes}
+        return [by_revision[first_one.name], by_revision[other.name]]
+
+    assert fingerprints("Equal") == ["of the index", "packed anew"]
+    assert fingerprints("Unknown") == ["of the index", "packed anew"]
+    assert fingerprints("Different") == ["of the index", "of the index"]

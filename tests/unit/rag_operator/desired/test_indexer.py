@@ -5,6 +5,8 @@ from dataclasses import replace
 from doubles.manifests import built, container_of, environment_of, intent, revision_of, spec_of, wanted_of
 from rag_operator import names
 from rag_operator.api.v1alpha1.index import RAGIndexSpec
+from rag_operator.model.plan import Keep
+from rag_operator.model.revision import Revision
 from rag_runtime.contracts import index as reader
 from rag_runtime.contracts import pods as contract
 
@@ -83,6 +85,20 @@ def test_the_indexer_can_read_the_index_that_is_written_for_it() -> None:
     assert read.milvus.address == "handbook-milvus.search.svc:19530"
     assert read.embedder.url == f"http://{revision.embedder.name}.search.svc:8080"
     assert read.work.mode == "Build"
+
+
+def test_an_index_is_compared_with_every_embedder_that_may_answer_from_it_besides_the_one_that_fills_it() -> None:
+    def rebuilt(tag: str) -> Revision:
+        return revision_of(spec_of(embedder={"local": {"model": {"source": {"image": {"reference": f"ragops.dev/models:{tag}"}}}}}))
+
+    stable, candidate, gone = revision_of(), rebuilt("0.2"), rebuilt("0.3")
+    prompt = revision_of(spec_of(retrieval={"topK": 20}))
+    roles = [(stable, "stable"), (candidate, "candidate"), (prompt, "retired"), (gone, "leaving")]
+    keep = [Keep(revision.name, role) for revision, role in roles]  # type: ignore[arg-type]
+    spec = built(wanted_of(stable, candidate, prompt, gone, keep=keep))["RAGIndex", stable.index.name]["spec"]
+    assert spec["embedder"]["url"] == f"http://{stable.embedder.name}.search.svc:8080"
+    assert [access["url"] for access in spec["compare"]] == [f"http://{candidate.embedder.name}.search.svc:8080"]
+    assert len(reader.IndexSpec.model_validate(spec).compare) == 1
 
 
 def test_approved_deletions_and_collecting_reach_the_index() -> None:
