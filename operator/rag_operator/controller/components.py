@@ -121,6 +121,7 @@ def _index(name: str, children: Children, since: float, *, answering: bool = Fal
     return ComponentState(
         kind="index",
         name=name,
+        uid=child.uid,
         exists=True,
         ready=not reason and not child.deleting,
         failed=failed,

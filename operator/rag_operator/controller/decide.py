@@ -132,6 +132,19 @@ def table(seen: Seen, decided: Decided) -> RoutingTable | None:
     return fresh
 
 
+def entrusts(decided: Decided) -> bool:
+    """Whether the table to be written lists a revision for the first time, or gives a candidate more than it has."""
+    stored, intent = decided.observed.table, decided.plan.table
+    if intent is None:
+        return False
+    before = stored.weights if stored is not None else {}
+    rollout = decided.plan.record.rollout
+    return any(
+        name not in before or (rollout is not None and name == rollout.candidate and weight > before[name])
+        for name, weight in intent.weights.items()
+    )
+
+
 def _epoch(seen: Seen, decided: Decided) -> int:
     stored = decided.observed.table
     gateways = [pod.epoch_served or 0 for pod in decided.observed.gateways]

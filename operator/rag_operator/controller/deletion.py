@@ -80,7 +80,9 @@ async def _drop(means: Means, seen: Seen, left: Mapping[str, str]) -> bool:
         else:
             for child, work in todo.marks:
                 await means.writer.change_index(child, {"work": work.to_wire(), "collecting": True})
-            await means.writer.bring(todo.manifests, seen.children)
+            refused = await means.writer.bring(todo.manifests, seen.children)
+            if refused is not None:
+                raise refused
     except errors.Terminating:
         return False
     await means.reporter.say_of_deletion(seen, "Dropping", f"{_WHY}: {todo.why}")

@@ -23,13 +23,17 @@ from rag_operator.model.revision import Revision
 async def execute(writer: Writer, seen: Seen, decided: Decided, manifests: list[Manifest]) -> None:
     """Bring the cluster one pass closer to the plan. Raises the first refusal, after everything else was tried."""
     await _record(writer, seen, decided)
-    await writer.bring(manifests, seen.children)
-    await _route(writer, seen, decided)
+    refused = await writer.bring(manifests, seen.children)
+    # A child that is refused must not keep traffic on a revision that is to lose it. Nobody gets any for the first time, though.
+    if refused is None or not decide.entrusts(decided):
+        await _route(writer, seen, decided)
     for step in decided.plan.collect:
         await _collect(writer, seen, step)
     await _forget(writer, seen, decided.plan.forget)
     await _stop_jobs(writer, seen, manifests)
     await writer.prune(manifests, seen.children, seen.uid)
+    if refused is not None:
+        raise refused
 
 
 async def _record(writer: Writer, seen: Seen, decided: Decided) -> None:

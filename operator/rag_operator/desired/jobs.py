@@ -31,7 +31,7 @@ def work_job_name(index: str, work: Work) -> str | None:
 
 def evaluation_job_name(pipeline: str, intent: EvaluationIntent) -> str:
     """The Job of an evaluation, which is also the id of its result."""
-    pair = hashlib.sha256(f"{intent.stable}/{intent.candidate}".encode()).hexdigest()
+    pair = hashlib.sha256(f"{intent.stable}/{intent.candidate}/{intent.began}".encode()).hexdigest()
     return f"{pipeline}-evaluation-{pair[: names.HASH_LENGTH]}-{intent.attempt}"
 
 

@@ -180,3 +180,22 @@ def test_the_history_keeps_the_last_five_and_ten_rejected() -> None:
 def test_the_rollback_window_closes_on_time(until: float, left: bool) -> None:
     result = planned(observed(B, A), Record(stable=B.name, retired=Retired(A.name, until), epoch=7))
     assert (result.record.retired is not None) == left
+
+
+def test_an_index_that_is_made_anew_makes_progress_from_nothing() -> None:
+    """The mark of the index before must not count: a long build would seem to stand still until it passed it."""
+    old = observed(A, B, components=states(A, B, built=False, ready=False, progress=60_000, uid="old", collecting=True))
+    begun = planned(old, record(rollout=rollout("Provisioning"))).record
+    for minute, done in enumerate((5, 10, 20)):
+        seen = observed(A, B, components=states(A, B, built=False, ready=False, progress=done, uid="new"))
+        begun = planned(seen, begun, now=NOW + 60 * minute).record
+        assert begun.rollout is not None
+        assert begun.rollout.progress_since == NOW + 60 * minute
+
+
+def test_steps_that_are_edited_under_way_give_no_more_traffic_than_was_looked_at() -> None:
+    steps = {"canary": {"steps": [{"setWeight": 50}]}, "analysis": {"margin": "1%"}}
+    shifting = rollout(weight=10, weight_since=NOW, steps=1)
+    result = planned(observed(A, B, weights={A.name: 90, B.name: 10}), record(rollout=shifting), **steps)
+    assert result.record.rollout is not None
+    assert result.record.rollout.weight == 10
