@@ -20,6 +20,7 @@ from rag_runtime.contracts import pods as contract
 BACKOFF = 6  # attempts of a pod within one Job
 # Exit codes of the indexer that another attempt does not mend: the configuration is wrong, or the data are somebody else's.
 HOPELESS = (2, 3)
+EVALUATION_KEPT = 24 * 3600  # seconds
 _WORKS = {"Build": "build", "Copy": "copy", "Drop": "drop"}
 
 
@@ -63,7 +64,9 @@ def evaluation_job(indexing: Indexing, index: str, intent: EvaluationIntent, set
     }
     extra = _questions_volumes(settings.question_set)
     template = indexing.template("evaluate", None, environment, kind=names.KIND_EVALUATION, extra=extra, once=True)
-    return _job(indexing, name, names.KIND_EVALUATION, None, template, pods=1)
+    job = _job(indexing, name, names.KIND_EVALUATION, None, template, pods=1)
+    # Its numbers are in status; its log is for people, for as long as they may ask.
+    return {**job, "spec": {**job["spec"], "ttlSecondsAfterFinished": EVALUATION_KEPT}}
 
 
 def _questions_environment(questions: QuestionSet) -> Mapping[str, str]:
