@@ -45,12 +45,12 @@ async def _record(writer: Writer, seen: Seen, decided: Decided) -> None:
             number += 1
             await writer.bring_one(revision_record.manifest(owner, revision, number), seen.children)
         else:
-            await _refresh(writer, seen, child, revision)
+            await _refresh(writer, seen, child, revision, decided.newest)
 
 
-async def _refresh(writer: Writer, seen: Seen, child: Child, revision: Revision) -> None:
+async def _refresh(writer: Writer, seen: Seen, child: Child, revision: Revision, newest: Revision) -> None:
     """Keep the in-place settings of a record as they were last wanted, and one that was restored as ours. What it is cannot change."""
-    wanted = revision_record.refreshed(assemble.owner(seen), child.body(), revision)["metadata"]
+    wanted = revision_record.refreshed(assemble.owner(seen), child.body(), revision, newest)["metadata"]
     change = {}
     if any(child.annotations.get(key) != value for key, value in wanted["annotations"].items()):
         change["annotations"] = wanted["annotations"]
