@@ -10,10 +10,10 @@ from rag_operator.api.v1alpha1.index_status import RAGIndexStatus
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.controller import analysis, assemble, components, indexes
 from rag_operator.controller.observe import Seen
-from rag_operator.desired import images, routing
+from rag_operator.desired import images, revision_record, routing
 from rag_operator.desired.children import Wanted, children
 from rag_operator.desired.context import Manifest, Surroundings
-from rag_operator.kube.resources import INDEXES
+from rag_operator.kube.resources import CONTROLLER_REVISIONS, INDEXES
 from rag_operator.model.observed import Observed
 from rag_operator.model.plan import Plan
 from rag_operator.model.revision import Revision
@@ -65,7 +65,7 @@ def decide(seen: Seen, judged: Judged, given: Given) -> Decided | None:
     """What to do now; `None` when there is nothing that could be done: the spec is wrong and nothing was ever recorded."""
     recorded = assemble.records(seen.children)
     wanted = _wanted(seen, judged.valid, given, recorded) if judged.valid is not None else None
-    newest = wanted or recorded.get(seen.record.stable or "")
+    newest = wanted or _last_valid(seen, recorded.get(seen.record.stable or ""))
     if newest is None:
         return None
     observed = assemble.observed(seen, recorded, wanted, given.baselines)
@@ -154,6 +154,15 @@ def _epoch(seen: Seen, decided: Decided) -> int:
 def _fingerprint(decided: Decided, revision: str) -> str | None:
     status = decided.statuses.get(decided.revisions[revision].index.name)
     return status.observed.model_fingerprint if status is not None and status.observed is not None else None
+
+
+def _last_valid(seen: Seen, stable: Revision | None) -> Revision | None:
+    """What was wanted when the spec could last be used: what belongs to the whole pipeline was applied as it says, and stays."""
+    if stable is None:
+        return None
+    child = seen.children.get((CONTROLLER_REVISIONS.kind, revision_record.name(assemble.owner(seen), stable)))
+    found = revision_record.last_valid(child.annotations) if child is not None else None
+    return resolve(seen.key.name, found[0], reindex=seen.record.reindex, images=found[1]) if found is not None else stable
 
 
 def _wanted(seen: Seen, valid: ValidatedPipeline, given: Given, recorded: Mapping[str, Revision]) -> Revision:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rag_operator import names
 from rag_operator.api.v1alpha1.rollout import Evaluation
 from rag_operator.model.observed import Observed
 from rag_operator.model.plan import Keep, Leaving, Plan, Record, Retired
@@ -44,6 +45,19 @@ def test_a_changed_position_is_recorded_before_anything_is_done_about_it() -> No
 def test_while_references_cannot_be_resolved_nothing_new_begins() -> None:
     assert planned(observed(A), record(), wanted=None).record == record()
     assert planned(observed(A, B), record(rollout=rollout("Indexing")), wanted=None).record.rollout is not None
+
+
+def test_after_status_was_lost_verbs_that_still_stand_are_not_done_again() -> None:
+    old = {names.VERB_ROLLBACK: f"{A.name}/1", names.VERB_REINDEX: "1"}
+    seen = observed(A, B, weights={B.name: 100, A.name: 0}, verbs=old)
+    restored = planned(seen, Record())
+    assert restored.record.retired is not None
+    assert restored.record.retired.revision == A.name
+    assert [note.reason for note in restored.notes] == ["RecordRestored", "VerbIgnored"]
+    after = planned(seen, restored.record).record
+    assert (after.stable, after.rejected, after.reindex) == (B.name, (), "1")
+    again = planned(replace(seen, verbs={**old, names.VERB_ROLLBACK: f"{A.name}/2"}), after).record
+    assert again.stable == A.name
 
 
 def test_a_rejected_revision_waits_for_retry() -> None:
