@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from rag_operator import names
 from rag_operator.api.v1alpha1.index_status import EvaluationResult, RAGIndexStatus
-from rag_operator.controller import analysis, components
+from rag_operator.controller import analysis, components, mounts
 from rag_operator.controller.components import Children, index_status
 from rag_operator.controller.observe import Seen
 from rag_operator.desired import jobs, revision_record
@@ -74,6 +74,7 @@ def observed(seen: Seen, revisions: Mapping[str, Revision], wanted: Revision | N
         evaluation=evaluation(seen, revisions),
         analysis=_analysis(seen, baselines),
         verbs=seen.verbs,
+        unmounted=mounts.unmounted(seen.children, known, table[1] if table is not None else None),
         adopted_indexes=tuple(sorted(name for kind, name in seen.children if kind == INDEXES.kind and name not in indexes)),
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from rag_operator import names
 from rag_operator.api.v1alpha1.index_status import RAGIndexStatus
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
-from rag_operator.controller import analysis, assemble, components, indexes
+from rag_operator.controller import analysis, assemble, components, indexes, mounts
 from rag_operator.controller.observe import Seen
 from rag_operator.desired import images, revision_record, routing
 from rag_operator.desired.children import Wanted, children
@@ -20,7 +20,7 @@ from rag_operator.model.revision import Revision
 from rag_operator.model.validated import ValidatedPipeline, Violation, validate
 from rag_operator.rollout.identity import resolve
 from rag_operator.rollout.planner import plan
-from rag_runtime.contracts.routing import RoutingTable
+from rag_runtime.contracts.routing import Route, RoutingTable
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ def build(seen: Seen, decided: Decided, surroundings: Surroundings, now: float) 
     table = decided.plan.table
     stored = decided.observed.table
     weights = table.weights if table is not None else stored.weights if stored is not None else {}
+    found = assemble.stored_table(seen)
     wanted = Wanted(
         newest=decided.newest,
         keep=decided.plan.keep,
@@ -106,6 +107,7 @@ def build(seen: Seen, decided: Decided, surroundings: Surroundings, now: float) 
         weights=weights,
         indexes=indexes.intents(decided.plan, decided.revisions, seen.children, statuses=decided.statuses, ready=ready, now=now),
         evaluation=decided.plan.evaluation,
+        standing=mounts.standing(seen.key.name, seen.children, found[1] if found is not None else None, weights),
     )
     return children(assemble.owner(seen), wanted, surroundings)
 
@@ -127,6 +129,8 @@ def table(seen: Seen, decided: Decided) -> RoutingTable | None:
         return None  # a record is lost: what gateways have is better than a table without it
     epoch = _epoch(seen, decided)
     fresh = routing.routing_table(assemble.owner(seen), answering, epoch=epoch + 1, salt=salt)
+    if stored is not None:
+        fresh = fresh.model_copy(update={"routes": tuple(_mounted(seen, decided, route, stored[1]) for route in fresh.routes)})
     if stored is not None and stored[1].model_copy(update={"epoch": fresh.epoch}) == fresh:
         return None
     return fresh
@@ -143,6 +147,14 @@ def entrusts(decided: Decided) -> bool:
         name not in before or (rollout is not None and name == rollout.candidate and weight > before[name])
         for name, weight in intent.weights.items()
     )
+
+
+def _mounted(seen: Seen, decided: Decided, route: Route, stored: RoutingTable) -> Route:
+    """The route, or the stored one with its weight as long as not every gateway has what the new one names."""
+    known = next((one for one in stored.routes if one.revision == route.revision), None)
+    if known is None or not mounts.lacking(seen.children, decided.revisions[route.revision]):
+        return route
+    return known.model_copy(update={"weight": route.weight})
 
 
 def _epoch(seen: Seen, decided: Decided) -> int:

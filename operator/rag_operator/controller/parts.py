@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from rag_operator import names
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.controller import pods
 from rag_operator.controller.components import Children, troubles_of
+from rag_operator.controller.mounts import words
 from rag_operator.controller.pods import Trouble
 from rag_operator.kube.child import Child
 from rag_operator.kube.resources import AUTOSCALERS, CLAIMS, DEPLOYMENTS, INGRESSES, MILVUS, STATEFUL_SETS
@@ -17,12 +18,15 @@ from rag_operator.status.situation import Failure, Part, PartName
 _READY: Final = Part(True, "Serving")
 
 
-def parts(pipeline: str, spec: RAGPipelineSpec, children: Children, slow: Iterable[Trouble]) -> dict[PartName, Part]:
-    """Every part, by name."""
+def parts(
+    pipeline: str, spec: RAGPipelineSpec, children: Children, slow: Iterable[Trouble], lacking: Collection[str] = ()
+) -> dict[PartName, Part]:
+    """Every part, by name. `lacking`: the Secrets that some gateway does not have mounted yet."""
     told = tuple(slow)
+    gateway = _workload(children.get((DEPLOYMENTS.kind, names.gateway(pipeline))), names.KIND_GATEWAY, children, told)
     return {
         "VectorStore": _store(pipeline, spec, children, told),
-        "Gateway": _workload(children.get((DEPLOYMENTS.kind, names.gateway(pipeline))), names.KIND_GATEWAY, children, told),
+        "Gateway": _waiting(gateway, lacking),
         "Indexer": _workload(children.get((DEPLOYMENTS.kind, names.indexer(pipeline))), names.KIND_INDEXER, children, told),
         "Scaling": _scaling(children),
     }
@@ -84,6 +88,10 @@ def _workload(child: Child | None, component: str, children: Children, slow: tup
     if trouble is not None:
         return Part(False, trouble.reason, trouble.message)
     return Part(False, "Starting", f"no pod of {child.name} is ready")
+
+
+def _waiting(gateway: Part, lacking: Collection[str]) -> Part:
+    return Part(True, "SecretNotMounted", f"answers go on as before: {words(lacking)}") if gateway.ready and lacking else gateway
 
 
 def _scaling(children: Children) -> Part:

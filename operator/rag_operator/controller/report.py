@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rag_operator import metrics, names
-from rag_operator.controller import events, indexes, parts, pods
+from rag_operator.controller import events, indexes, mounts, parts, pods
 from rag_operator.controller.decide import Decided, Judged
 from rag_operator.controller.observe import Seen
 from rag_operator.controller.writer import Writer
@@ -100,13 +100,20 @@ class Reporter:
             wanted=decided.wanted.name if decided is not None and decided.wanted is not None else None,
             plan=decided.plan if decided is not None else None,
             observed=decided.observed if decided is not None else Observed(),
-            parts=parts.parts(seen.key.name, spec, seen.children, seen.slow) if spec is not None and decided is not None else {},
+            parts=parts.parts(seen.key.name, spec, seen.children, seen.slow, _lacking(seen, decided))
+            if spec and decided is not None
+            else {},
             unfinished=parts.unfinished(seen.children, seen.slow) if decided is not None else (),
             indexes=decided.statuses if decided is not None else {},
             failure=failure,
             endpoint=parts.endpoint(seen.key.namespace, seen.key.name, spec, seen.children) if spec is not None else None,
             upgrade=self._upgrade if spec is not None and spec.runtime.version != self._upgrade else None,
         )
+
+
+def _lacking(seen: Seen, decided: Decided) -> tuple[str, ...]:
+    kept = [decided.revisions[keep.revision] for keep in decided.plan.keep if keep.revision in decided.revisions]
+    return tuple(sorted({secret for revision in kept for secret in mounts.lacking(seen.children, revision)}))
 
 
 def _publish_freshness(seen: Seen, situation: Situation) -> None:

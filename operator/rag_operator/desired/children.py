@@ -10,12 +10,13 @@ What is not in the list is not wanted; what to do about that is the pruner's bus
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rag_operator import names
 from rag_operator.desired import autoscaling, embedder, gateway, generator, images, indexer, jobs, milvus, models, monitoring, network
 from rag_operator.desired.context import IndexIntent, Manifest, Owner, Surroundings
+from rag_operator.desired.credentials import Part
 from rag_operator.desired.sizing import size
 from rag_operator.model.plan import EvaluationIntent, Keep
 from rag_operator.model.revision import Component, Revision
@@ -37,6 +38,7 @@ class Wanted:
     weights: Mapping[str, int] = field(default_factory=dict)
     indexes: Mapping[str, IndexIntent] = field(default_factory=dict)
     evaluation: EvaluationIntent | None = None
+    standing: Collection[Part] = ()  # credentials that gateways have mounted and the routing table names
 
     def kept(self) -> tuple[Revision, ...]:
         """The revisions whose components must stand, stable first."""
@@ -66,7 +68,7 @@ def children(owner: Owner, wanted: Wanted, surroundings: Surroundings) -> list[M
         *milvus.children(owner, newest.spec, image[names.KIND_MILVUS], surroundings),
         *_embedders(owner, wanted, surroundings),
         *_generators(owner, wanted, surroundings),
-        *gateway.children(owner, newest.spec, image[names.KIND_GATEWAY], wanted.kept(), surroundings),
+        *gateway.children(owner, newest.spec, image[names.KIND_GATEWAY], wanted.kept(), surroundings, standing=wanted.standing),
         indexer.syncer(indexing),
         monitoring.monitor(owner, surroundings),
         *_indexes(owner, wanted),

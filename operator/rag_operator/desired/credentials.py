@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rag_operator.api.v1alpha1.common import SecretRef
 from rag_operator.api.v1alpha1.documents import Source
@@ -24,6 +25,7 @@ class Part:
     secret: str
     key: str = ""
     as_file: str = ""
+    optional: bool = False  # pods start without it: nobody is to wait for a Secret that is on its way out
 
 
 def volumes(parts: Iterable[Part]) -> list[Volume]:
@@ -40,7 +42,28 @@ def _volume(index: int, directory: str, parts: list[Part]) -> Volume:
 
 
 def _projection(part: Part) -> Manifest:
-    return {"name": part.secret, **({"items": [{"key": part.key, "path": part.as_file}]} if part.key else {})}
+    found: Manifest = {"name": part.secret, **({"items": [{"key": part.key, "path": part.as_file}]} if part.key else {})}
+    return {**found, "optional": True} if part.optional else found
+
+
+def mounted(pod: Mapping[str, Any]) -> list[Part]:
+    """What the pods of a pod's spec have below the credentials mount: `volumes` read backwards, `optional` left out."""
+    projected = {volume["name"]: volume["projected"].get("sources") or () for volume in pod.get("volumes") or () if "projected" in volume}
+    mounts = [mount for container in pod.get("containers") or () for mount in container.get("volumeMounts") or ()]
+    prefix = f"{contract.CREDENTIALS_DIR}/"
+    return [
+        part
+        for mount in mounts
+        if mount["mountPath"].startswith(prefix)
+        for source in projected.get(mount["name"], ())
+        for part in _of_projection(mount["mountPath"].removeprefix(prefix), source.get("secret") or {})
+    ]
+
+
+def _of_projection(directory: str, secret: Mapping[str, Any]) -> Iterator[Part]:
+    if "name" in secret:
+        items = secret.get("items") or ({"key": "", "path": ""},)
+        yield from (Part(directory, secret["name"], item["key"], item["path"]) for item in items)
 
 
 def whole(*references: SecretRef | None) -> list[Part]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from rag_operator import names
 from rag_operator.api.v1alpha1.gateway import Ingress
@@ -22,9 +23,18 @@ DEFAULT_RESOURCES = {"requests": {"cpu": "50m", "memory": "192Mi"}, "limits": {"
 
 
 def children(
-    owner: Owner, spec: RAGPipelineSpec, image: str, kept: Iterable[Revision], surroundings: Surroundings
+    owner: Owner,
+    spec: RAGPipelineSpec,
+    image: str,
+    kept: Iterable[Revision],
+    surroundings: Surroundings,
+    *,
+    standing: Iterable[credentials.Part] = (),
 ) -> list[Manifest | None]:
-    """Everything that the gateway consists of. `kept`: the revisions it may have to answer by."""
+    """Everything that the gateway consists of.
+
+    `kept`: the revisions it may have to answer by; `standing`: what the routing table still names of what it has mounted.
+    """
     name = names.gateway(owner.name)
     settings = spec.gateway.service
     return [
@@ -39,7 +49,7 @@ def children(
             annotations=settings.annotations,
         ),
         service(owner, names.preview(owner.name), KIND, None, {"preview": (contract.GATEWAY_PREVIEW_PORT, "preview")}),
-        _deployment(owner, spec, image, list(kept), surroundings),
+        _deployment(owner, spec, image, list(kept), surroundings, standing=standing),
         disruption_budget(owner, name, KIND),
         ingress(owner, spec.gateway.ingress, settings.port),
     ]
@@ -51,7 +61,15 @@ def grace_seconds(revisions: Iterable[Revision]) -> int:
     return max([LEAST_GRACE, *(int(vllm.drain_timeout.seconds) for vllm in generators if vllm is not None)])
 
 
-def _deployment(owner: Owner, spec: RAGPipelineSpec, image: str, kept: Sequence[Revision], surroundings: Surroundings) -> Manifest:
+def _deployment(
+    owner: Owner,
+    spec: RAGPipelineSpec,
+    image: str,
+    kept: Sequence[Revision],
+    surroundings: Surroundings,
+    *,
+    standing: Iterable[credentials.Part],
+) -> Manifest:
     grace = grace_seconds(kept)
     name = names.gateway(owner.name)
     container = Container(
@@ -72,16 +90,19 @@ def _deployment(owner: Owner, spec: RAGPipelineSpec, image: str, kept: Sequence[
         container,
         spec.gateway.pod,
         surroundings=surroundings,
-        volumes=_volumes(spec, kept),
+        volumes=_volumes(spec, kept, standing),
         grace=grace + 5,
         service_account=name,
     )
     return deployment(owner, name, KIND, None, template, replicas=spec.gateway.replicas)
 
 
-def _volumes(spec: RAGPipelineSpec, kept: Iterable[Revision]) -> list[Volume]:
+def _volumes(spec: RAGPipelineSpec, kept: Iterable[Revision], standing: Iterable[credentials.Part]) -> list[Volume]:
     parts = [part for revision in kept for part in credentials.of_answering(revision.spec)]
-    found = [scratch("tmp", "/tmp"), *credentials.volumes(parts)]
+    directories = {part.directory for part in parts}
+    # Whoever renamed a Secret may have deleted the old one already: that must not keep pods with the new one from starting.
+    former = [replace(part, optional=True) for part in standing if part.directory not in directories]
+    found = [scratch("tmp", "/tmp"), *credentials.volumes([*parts, *former])]
     if spec.gateway.auth is not None:
         source = {"secret": {"secretName": spec.gateway.auth.api_keys_secret_ref.name}}
         found.append(Volume("api-keys", source, contract.API_KEYS_DIR, read_only=True))

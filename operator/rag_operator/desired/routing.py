@@ -57,6 +57,12 @@ def config_map(owner: Owner, table: RoutingTable) -> Manifest:
     }
 
 
+def directories(route: Route) -> set[str]:
+    """The directories below the credentials mount that a gateway looks into when it answers by a route."""
+    named = (route.embedder.credentials, route.index.credentials, route.generator.credentials if route.generator is not None else None)
+    return {directory for directory in named if directory is not None}
+
+
 def _route(owner: Owner, entry: Answering) -> Route:
     revision, spec = entry.revision, entry.revision.spec
     turns = spec.retrieval.query.turns

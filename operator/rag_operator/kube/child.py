@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 from rag_operator import names
+from rag_operator.desired.credentials import Part, mounted
 from rag_operator.kube import fields
 from rag_operator.kube.resources import Resource
 
@@ -31,6 +32,7 @@ _FACTS: Final[dict[str, tuple[str, ...]]] = {
     "Service": (),
     "StatefulSet": ("status",),
 }
+_MOUNTING: Final = ("Deployment", "Pod")
 _interned: dict[bytes, dict[str, Any]] = {}
 
 
@@ -70,6 +72,10 @@ class Child:
         found: dict[str, Any] = orjson.loads(self.facts)
         return found
 
+    def credentials(self) -> frozenset[Part]:
+        """What it has of Secrets as files: a pod itself, a Deployment in its template."""
+        return frozenset(Part(**part) for part in self.body().get("credentials") or ())
+
     def status(self) -> dict[str, Any]:
         """Its status, empty when there is none."""
         return self.body().get("status") or {}
@@ -80,6 +86,8 @@ def reduce(resource: Resource, body: Mapping[str, Any]) -> Child:
     meta = body["metadata"]
     ours = fields.entry(body)
     kept = {key: body[key] for key in _FACTS.get(resource.kind, ()) if body.get(key) is not None}
+    if resource.kind in _MOUNTING and (parts := mounted(_pod(body))):
+        kept["credentials"] = parts
     return Child(
         kind=resource.kind,
         namespace=meta.get("namespace", ""),
@@ -97,6 +105,11 @@ def reduce(resource: Resource, body: Mapping[str, Any]) -> Child:
         facts=orjson.dumps(kept) if kept else _NOTHING,
         annotations={key: value for key, value in (meta.get("annotations") or {}).items() if key.startswith(names.GROUP)},
     )
+
+
+def _pod(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    spec = body.get("spec") or {}
+    return (spec["template"].get("spec") or {}) if "template" in spec else spec
 
 
 def controller(meta: Mapping[str, Any]) -> str | None:

@@ -118,6 +118,7 @@ class Observed:
     evaluation: EvaluationReading | None = None
     analysis: AnalysisReading | None = None
     verbs: Mapping[str, str] = field(default_factory=dict)  # annotation -> value
+    unmounted: Mapping[str, str] = field(default_factory=dict)  # revision that gateways cannot answer by yet -> why
     adopted_indexes: tuple[str, ...] = ()  # owned indexes without a record: a restored cluster
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 

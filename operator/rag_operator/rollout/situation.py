@@ -59,15 +59,15 @@ class Situation:
             yield self.part(component)
 
     def serves(self, name: str) -> bool:
-        """Whether every part of a revision can take part in answering now."""
+        """Whether every part of a revision can take part in answering now, and gateways have what they need to ask them."""
         parts = list(self.parts(name))
-        return bool(parts) and all(_serves(part) for part in parts)
+        return bool(parts) and all(_serves(part) for part in parts) and name not in self.observed.unmounted
 
     def unready(self, name: str) -> str:
         """Return why a revision cannot answer now, in words; empty when it can."""
         if self.revision(name) is None:
             return f"revision {name} has no record"
-        return next((describe(part) for part in self.parts(name) if not _serves(part)), "")
+        return next((describe(part) for part in self.parts(name) if not _serves(part)), self.observed.unmounted.get(name, ""))
 
     def own_parts(self, name: str, beside: str | None) -> list[ComponentState]:
         """Return the states of the components that a revision does not share with another one."""
