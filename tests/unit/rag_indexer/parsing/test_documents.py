@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 
 import pytest
+from pypdf import PdfWriter
 from reportlab.pdfgen import canvas
 
 from rag_indexer.errors import DocumentError
@@ -86,6 +87,16 @@ def test_a_pdf_is_read_page_by_page() -> None:
     parsed = parse("report.pdf", pdf("First page text", "", "Third page text"))
     assert parsed.text == "First page text\n\nThird page text"
     assert parsed.title == "A report"
+
+
+@pytest.mark.parametrize("algorithm", ["RC4-128", "AES-128", "AES-256"])
+def test_an_encrypted_pdf_that_opens_without_a_password_is_read(algorithm: str) -> None:
+    pytest.importorskip("cryptography")
+    writer = PdfWriter(clone_from=io.BytesIO(pdf("Page text")))
+    writer.encrypt("", "owner", algorithm=algorithm)
+    file = io.BytesIO()
+    writer.write(file)
+    assert parse("report.pdf", file.getvalue()).text == "Page text"
 
 
 def test_a_scan_has_no_text_and_does_not_fail() -> None:
