@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -30,8 +31,7 @@ def documents(file: Entry, content: bytes) -> Iterator[Entry]:
         if stripped := line.strip():
             identifier, problem = _identifier(stripped, number, seen)
             version = hashlib.sha256(stripped).hexdigest()[:32]
-            entry = file.inside(f"{file.path}#{identifier}", version, start, len(line))
-            yield entry if not problem else Entry(entry.path, version, file.uri, len(line), start, len(line), problem)
+            yield replace(file.inside(f"{file.path}#{identifier}", version, start, len(line)), problem=problem)
         start += len(line) + 1
 
 

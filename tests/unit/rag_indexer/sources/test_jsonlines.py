@@ -14,6 +14,11 @@ def test_each_line_is_a_document_that_can_be_cut_out_again() -> None:
     assert {entry.file for entry in entries} == {"faq.jsonl"}
 
 
+def test_an_id_may_hold_what_parts_it_from_the_file() -> None:
+    (entry,) = documents(FILE, b'{"id": "https://x/page#part"}')
+    assert (entry.path, entry.file) == ("faq.jsonl#https://x/page#part", "faq.jsonl")
+
+
 def test_a_line_that_did_not_change_keeps_its_version_wherever_it_moves() -> None:
     before = {entry.path: entry.version for entry in documents(FILE, b'{"id": "a"}\n{"id": "b"}\n')}
     after = {entry.path: entry.version for entry in documents(FILE, b'{"id": "new"}\n{"id": "b"}\n{"id": "a"}\n')}
