@@ -59,3 +59,10 @@ async def test_what_breaks_a_parser_is_a_reason_and_not_an_end(spool: Spool) -> 
     found = await _read(_Files(a_md=b"---\ndate: 2024-31-12\n---\ntext", b_md=b"text"), spool)
     assert found["s/a.md"].reason == "cannot be parsed: ValueError: month must be in 1..12"
     assert found["s/b.md"].parsed is not None
+
+
+async def test_a_line_with_too_long_an_id_costs_only_itself(spool: Spool) -> None:
+    lines = [f'{{"id": "{identifier}", "text": "one"}}' for identifier in ("\u4e00" * 400, "short")]
+    found = await _read(_Files(faq_jsonl="\n".join(lines).encode()), spool)
+    assert found["s/faq.jsonl#line-1"].reason.startswith("line 1: document id of 1212 bytes, allowed: at most 1024")
+    assert found["s/faq.jsonl#short"].parsed is not None
