@@ -113,6 +113,20 @@ async def test_chunks_without_a_document_are_swept_by_a_build(alone: Alone, inde
     assert differences(store, {path: text for path, text in DOCUMENTS.items() if path != "03.txt"}) == []
 
 
+async def test_what_a_build_finds_incomplete_is_repaired_by_its_next_attempt(
+    alone: Alone, index: dict[str, Any], lite_client: MilvusClient
+) -> None:
+    await alone.run("build", index)
+    store = in_milvus(lite_client, index)
+    store.delete_chunks([store.chunks_of(["docs/05.txt"])[0].key])
+    code, summary = await alone.run("build", index)
+    assert code == 1
+    assert "1 documents lack chunks" in summary["error"]
+    code, summary = await alone.run("build", index)
+    assert (code, summary.get("complete")) == (0, True), summary
+    assert differences(store, DOCUMENTS) == []
+
+
 async def test_an_empty_source_builds_no_index(alone: Alone, index: dict[str, Any], corpus: Corpus) -> None:
     corpus.become({})
     code, summary = await alone.run("build", index)
