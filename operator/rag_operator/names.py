@@ -39,6 +39,7 @@ KIND_NETWORK: Final = "network"
 ANNOTATION_DIGEST: Final = f"{GROUP}/digest"  # full digest behind a hashed name
 ANNOTATION_INTENT: Final = f"{GROUP}/intent"  # hash of the manifest we applied last
 ANNOTATION_IN_PLACE: Final = f"{GROUP}/in-place"  # a record's newest in-place settings
+ANNOTATION_LAST_VALID: Final = f"{GROUP}/last-valid"  # on a record: the spec of another revision that was wanted last
 ANNOTATION_COLLECTING: Final = f"{GROUP}/collecting"  # irrevocable: this index is being dropped
 
 # Verbs: annotations a person or a pipeline of theirs sets on a RAGPipeline.

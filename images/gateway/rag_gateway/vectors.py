@@ -97,12 +97,15 @@ class QueryEmbedder:
             return found
         while True:
             joined = text in self._flights
+            flight = self._flight(text)
             try:
-                return await self._wait(self._flight(text), deadline)
+                return await self._wait(flight, deadline)
             except DeadlineExceededError:
-                # A flight that was joined had less time than this request, which goes on in one of its own while it has some left.
-                if not joined:
+                # A flight that was joined had less time than this request, which goes on in one of its own while it has some left. A
+                # flight that still runs tells of this request's own time: to join it again would never end.
+                if not joined or not flight.done():
                     raise
+                deadline.remaining("embedding the question")
 
     async def _wait(self, flight: asyncio.Task[QueryVector], deadline: Deadline) -> QueryVector:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -20,6 +21,7 @@ from rag_runtime.settings import load
 
 logger = logging.getLogger(__name__)
 
+STOPPED = 128 + signal.SIGTERM
 Command = Callable[[Context, Index], Awaitable[dict[str, Any]]]
 HELP = {
     "build": "fill a new index from the sources",
@@ -33,7 +35,7 @@ HELP = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. 0: done; 1: failed, try again; 2: change something first; 3: refused."""
+    """Run one command. 0: done; 1: failed, try again; 2: change something first; 3: refused; 143: stopped."""
     parser = argparse.ArgumentParser(prog="rag_indexer", description="Keeps the indexes of a pipeline equal to its sources.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, text in HELP.items():
@@ -41,7 +43,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments).command
     settings = load(Settings)
     logs.configure(settings.log_level, pipeline=settings.pipeline, component=settings.index or chosen, pod=settings.pod)
-    return asyncio.run(_run(chosen, settings))
+    return asyncio.run(_until_stopped(chosen, settings))
+
+
+async def _until_stopped(chosen: str, settings: Settings) -> int:
+    """The first process of a container ignores a signal that it does not handle: a build would go on for the pod's whole grace period."""
+    running = asyncio.ensure_future(_run(chosen, settings))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    try:
+        return await running
+    except asyncio.CancelledError:
+        logger.warning("stopped", extra={"command": chosen})
+        return STOPPED
 
 
 async def _run(chosen: str, settings: Settings) -> int:

@@ -9,6 +9,9 @@ IndexerError            1: failed, worth another attempt
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class IndexerError(Exception):
     """A command could not do its work."""
@@ -38,3 +41,14 @@ class NotAllowedError(PermanentError):
 
 class DocumentError(Exception):
     """One document cannot be read, parsed or embedded. It never stops the others. `permanent`: only a change of the document helps."""
+
+
+@contextmanager
+def only_this_document(doing: str) -> Iterator[None]:
+    """Whatever is raised inside is the document's fault and becomes a `DocumentError`: parsers meet files that nobody thought of."""
+    try:
+        yield
+    except (DocumentError, MemoryError):
+        raise
+    except Exception as error:
+        raise DocumentError(f"cannot be {doing}: {type(error).__name__}: {error!s:.200}") from error

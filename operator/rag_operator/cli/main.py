@@ -120,7 +120,7 @@ def promote(
 ) -> None:
     """Approve what the candidate waits for."""
     _confirm(yes or not full, f"Send all traffic of {name} to its candidate, without the remaining steps and gates?")
-    _verb(context, name, lambda seen: verbs.promote_full(seen, _nonce(nonce)) if full else verbs.promote(seen), wait, output)
+    _verb(context, name, lambda seen: verbs.promote_full(seen, _nonce(nonce)) if full else verbs.promote(seen, _nonce(nonce)), wait, output)
 
 
 @app.command()

@@ -25,14 +25,14 @@ class Request:
         return self.annotation.removeprefix(f"{names.GROUP}/")
 
 
-def promote(status: RAGPipelineStatus) -> Request:
+def promote(status: RAGPipelineStatus, nonce: str) -> Request:
     """Approve what the candidate waits for."""
     candidate = status.candidate
     if candidate is None:
         raise CommandError("nothing is rolled out")
     if not candidate.waiting_for:
         raise CommandError(f"revision {candidate.revision} waits for nothing; --full skips the remaining steps and gates")
-    return Request(names.VERB_PROMOTE, f"{candidate.revision}/{candidate.waiting_for}")
+    return Request(names.VERB_PROMOTE, f"{candidate.revision}/{candidate.waiting_for}/{nonce}")
 
 
 def promote_full(status: RAGPipelineStatus, nonce: str) -> Request:

@@ -93,7 +93,7 @@ def evaluation(seen: Seen, revisions: Mapping[str, Revision]) -> EvaluationReadi
     candidate = revisions.get(record.rollout.candidate) if record.rollout is not None else None
     if candidate is None or record.rollout is None or record.stable is None:
         return None
-    intent = EvaluationIntent(record.stable, candidate.name, record.rollout.evaluation_attempt)
+    intent = EvaluationIntent(record.stable, candidate.name, record.rollout.evaluation_attempt, began=record.rollout.started)
     stable = revisions.get(record.stable)
     name = jobs.evaluation_job_name(seen.key.name, intent)
     result = _result(name, candidate, seen.children)

@@ -175,6 +175,7 @@ def _index(name: str, children: Children, since: float, *, answering: bool = Fal
     return ComponentState(
         kind="index",
         name=name,
+        uid=child.uid,
         exists=True,
         ready=not reason and not child.deleting,
         failed=failed,
@@ -191,13 +192,19 @@ def _index(name: str, children: Children, since: float, *, answering: bool = Fal
 
 
 def _stopped(name: str, status: RAGIndexStatus, children: Children) -> bool:
-    """Whether nobody writes into the index any more: the syncer let go of it, and no Job of it runs."""
+    """Whether nobody writes into the index any more: the syncer let go of it, and no Job of it can still run.
+
+    A Job that was deleted leaves its pods behind for as long as they take to end, and what they build would outlive the drop.
+    """
     let_go = status.acknowledged is not None and status.acknowledged.mode in ("Stop", "Drop")
-    return let_go and not any(child.status().get("active") for child in children.values() if _is_job_of(name, child))
+    return let_go and not any(_may_write(name, child) for child in children.values())
 
 
-def _is_job_of(index: str, child: Child) -> bool:
-    return child.kind == JOBS.kind and (child.component == index or child.name.startswith(f"{index}-"))
+def _may_write(index: str, child: Child) -> bool:
+    if child.kind == JOBS.kind:
+        return (child.component == index or child.name.startswith(f"{index}-")) and not job_ended(child)
+    indexes = child.kind == PODS.kind and child.component == index and child.labels.get(names.LABEL_KIND) == names.KIND_INDEXER
+    return indexes and child.status().get("phase") not in ("Succeeded", "Failed")
 
 
 def is_built(status: RAGIndexStatus) -> bool:
@@ -217,6 +224,11 @@ def failed_documents(status: RAGIndexStatus) -> int:
     if status.sync is not None:
         return status.sync.failed_count
     return status.build.failed if status.build is not None else 0
+
+
+def job_ended(job: Child) -> bool:
+    """Whether a Job is over, one way or the other; one that nobody took up yet is not."""
+    return any(one["type"] in ("Complete", "Failed") and one["status"] == "True" for one in job.status().get("conditions") or ())
 
 
 def job_failed(name: str, children: Children) -> str | None:

@@ -10,10 +10,10 @@ from rag_operator.api.v1alpha1.index_status import RAGIndexStatus
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.controller import analysis, assemble, components, indexes, mounts
 from rag_operator.controller.observe import Seen
-from rag_operator.desired import addresses, images, routing
+from rag_operator.desired import addresses, images, revision_record, routing
 from rag_operator.desired.children import Wanted, children
 from rag_operator.desired.context import Manifest, Surroundings
-from rag_operator.kube.resources import INDEXES
+from rag_operator.kube.resources import CONTROLLER_REVISIONS, INDEXES
 from rag_operator.model.observed import Observed
 from rag_operator.model.plan import Plan
 from rag_operator.model.revision import Revision
@@ -65,7 +65,7 @@ def decide(seen: Seen, judged: Judged, given: Given) -> Decided | None:
     """What to do now; `None` when there is nothing that could be done: the spec is wrong and nothing was ever recorded."""
     recorded = assemble.records(seen.children)
     wanted = _wanted(seen, judged.valid, given, recorded) if judged.valid is not None else None
-    newest = wanted or recorded.get(seen.record.stable or "")
+    newest = wanted or _last_valid(seen, recorded.get(seen.record.stable or ""))
     if newest is None:
         return None
     observed = assemble.observed(seen, recorded, wanted, given.baselines)
@@ -137,6 +137,19 @@ def table(seen: Seen, decided: Decided) -> RoutingTable | None:
     return fresh
 
 
+def entrusts(decided: Decided) -> bool:
+    """Whether the table to be written lists a revision for the first time, or gives a candidate more than it has."""
+    stored, intent = decided.observed.table, decided.plan.table
+    if intent is None:
+        return False
+    before = stored.weights if stored is not None else {}
+    rollout = decided.plan.record.rollout
+    return any(
+        name not in before or (rollout is not None and name == rollout.candidate and weight > before[name])
+        for name, weight in intent.weights.items()
+    )
+
+
 def _mounted(seen: Seen, decided: Decided, route: Route, stored: RoutingTable) -> Route:
     """The route, or the stored one with its weight as long as not every gateway has what the new one names."""
     known = next((one for one in stored.routes if one.revision == route.revision), None)
@@ -160,6 +173,15 @@ def _fingerprint(seen: Seen, decided: Decided, name: str) -> str | None:
     url = addresses.embedder_url(assemble.owner(seen), revision)
     own = next((one for one in status.observed.embedders if one.url == url and one.probes != "Different"), None)
     return (own.model_fingerprint if own is not None else None) or status.observed.model_fingerprint
+
+
+def _last_valid(seen: Seen, stable: Revision | None) -> Revision | None:
+    """What was wanted when the spec could last be used: what belongs to the whole pipeline was applied as it says, and stays."""
+    if stable is None:
+        return None
+    child = seen.children.get((CONTROLLER_REVISIONS.kind, revision_record.name(assemble.owner(seen), stable)))
+    found = revision_record.last_valid(child.annotations) if child is not None else None
+    return resolve(seen.key.name, found[0], reindex=seen.record.reindex, images=found[1]) if found is not None else stable
 
 
 def _wanted(seen: Seen, valid: ValidatedPipeline, given: Given, recorded: Mapping[str, Revision]) -> Revision:

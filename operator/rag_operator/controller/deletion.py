@@ -13,13 +13,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rag_operator import errors, metrics, names
+from rag_operator.controller import assemble
 from rag_operator.controller.decide import Decided
 from rag_operator.controller.dropping import Dropping, dropping, is_wanted, made_for_it, undropped
 from rag_operator.controller.observe import Seen
 from rag_operator.controller.report import Reporter
 from rag_operator.controller.writer import Writer
-from rag_operator.desired.context import Surroundings
+from rag_operator.desired.context import Manifest, Surroundings
+from rag_operator.desired.meta import metadata
 from rag_operator.desired.milvus import must_be_dropped
+from rag_operator.kube.child import Child
+from rag_operator.kube.resources import INDEXES
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +44,37 @@ class Means:
 
 
 async def hold(writer: Writer, seen: Seen, decided: Decided) -> None:
-    """Have our finalizer on the pipeline exactly while its deletion would need us."""
-    needed = must_be_dropped(decided.newest.spec)
+    """Have our finalizer on the pipeline exactly while its deletion would need us. A spec that cannot be used changes nothing."""
+    if decided.wanted is None:
+        return
+    needed = must_be_dropped(decided.wanted.spec)
     present = seen.body["metadata"].get("finalizers") or []
     if needed == (names.FINALIZER in present):
         return
     wanted = [*present, names.FINALIZER] if needed else [one for one in present if one != names.FINALIZER]
     found = await writer.write_pipeline(seen.key, _finalizers(seen, wanted))
     seen.body["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
+
+
+async def hold_indexes(writer: Writer, seen: Seen, decided: Decided) -> None:
+    """Have our finalizer on the indexes too, as they are: of a pipeline that is suspended nothing else is written."""
+    if decided.wanted is None or not must_be_dropped(decided.wanted.spec):
+        return
+    for child in seen.children.values():
+        if child.kind == INDEXES.kind and not child.deleting and "f:finalizers" not in child.ours.get("f:metadata", {}):
+            await writer.bring_one(_held(seen, child), seen.children)
+
+
+def _held(seen: Seen, index: Child) -> Manifest:
+    spec = index.body()["spec"]
+    annotations = {names.ANNOTATION_DIGEST: spec["identity"]["digest"]}
+    meta = metadata(assemble.owner(seen), index.name, names.KIND_INDEX, index.name, annotations=annotations)
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.INDEX_KIND,
+        "metadata": {**meta, "finalizers": [names.FINALIZER]},
+        "spec": spec,
+    }
 
 
 async def dismantle(means: Means, seen: Seen) -> float | None:
@@ -80,7 +107,9 @@ async def _drop(means: Means, seen: Seen, left: Mapping[str, str]) -> bool:
         else:
             for child, work in todo.marks:
                 await means.writer.change_index(child, {"work": work.to_wire(), "collecting": True})
-            await means.writer.bring(todo.manifests, seen.children)
+            refused = await means.writer.bring(todo.manifests, seen.children)
+            if refused is not None:
+                raise refused
     except errors.Terminating:
         return False
     await means.reporter.say_of_deletion(seen, "Dropping", f"{_WHY}: {todo.why}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from rag_operator import names
-from rag_operator.controller import assemble, decide
+from rag_operator.controller import assemble, components, decide
 from rag_operator.controller.decide import Decided
 from rag_operator.controller.observe import Seen
 from rag_operator.controller.writer import Writer
@@ -23,13 +23,17 @@ from rag_operator.model.revision import Revision
 async def execute(writer: Writer, seen: Seen, decided: Decided, manifests: list[Manifest]) -> None:
     """Bring the cluster one pass closer to the plan. Raises the first refusal, after everything else was tried."""
     await _record(writer, seen, decided)
-    await writer.bring(manifests, seen.children)
-    await _route(writer, seen, decided)
+    refused = await writer.bring(manifests, seen.children)
+    # A child that is refused must not keep traffic on a revision that is to lose it. Nobody gets any for the first time, though.
+    if refused is None or not decide.entrusts(decided):
+        await _route(writer, seen, decided)
     for step in decided.plan.collect:
         await _collect(writer, seen, step)
     await _forget(writer, seen, decided.plan.forget)
     await _stop_jobs(writer, seen, manifests)
     await writer.prune(manifests, seen.children, seen.uid)
+    if refused is not None:
+        raise refused
 
 
 async def _record(writer: Writer, seen: Seen, decided: Decided) -> None:
@@ -45,12 +49,12 @@ async def _record(writer: Writer, seen: Seen, decided: Decided) -> None:
             number += 1
             await writer.bring_one(revision_record.manifest(owner, revision, number), seen.children)
         else:
-            await _refresh(writer, seen, child, revision)
+            await _refresh(writer, seen, child, revision, decided.newest)
 
 
-async def _refresh(writer: Writer, seen: Seen, child: Child, revision: Revision) -> None:
+async def _refresh(writer: Writer, seen: Seen, child: Child, revision: Revision, newest: Revision) -> None:
     """Keep the in-place settings of a record as they were last wanted, and one that was restored as ours. What it is cannot change."""
-    wanted = revision_record.refreshed(assemble.owner(seen), child.body(), revision)["metadata"]
+    wanted = revision_record.refreshed(assemble.owner(seen), child.body(), revision, newest)["metadata"]
     change = {}
     if any(child.annotations.get(key) != value for key, value in wanted["annotations"].items()):
         change["annotations"] = wanted["annotations"]
@@ -101,7 +105,7 @@ async def _stop_jobs(writer: Writer, seen: Seen, manifests: Iterable[Mapping[str
         seen.children,
         seen.uid,
         "nobody wants its result",
-        lambda child: child.kind == JOBS.kind and child.name not in wanted and bool(child.status().get("active")),
+        lambda child: child.kind == JOBS.kind and child.name not in wanted and not components.job_ended(child),
     )
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from rag_operator.api.v1alpha1.index_status import RAGIndexStatus, Work
-from rag_operator.controller.components import Children, is_built
+from rag_operator.controller.components import Children, index_status, is_built
 from rag_operator.desired import jobs
 from rag_operator.desired.context import IndexIntent
 from rag_operator.desired.work import Collecting, Donor, next_work
@@ -19,7 +19,7 @@ from rag_operator.model.plan import Plan
 from rag_operator.model.revision import Revision
 from rag_operator.rollout.identity import declared_index
 
-# Seconds between a Job that failed for good and its next attempt: doubling, for what is wrong is mostly outside.
+# Seconds between a Job that ended for nothing and its next attempt: doubling, for what is wrong is mostly outside.
 _RETRY_FIRST = 5.0
 _RETRY_LIMIT = 300.0
 _IRREVOCABLE: tuple[Collecting, ...] = ("MarkCollecting", "Drop", "Delete")
@@ -105,12 +105,22 @@ def _donors(name: str, revisions: Iterable[Revision], children: Children, ready:
 
 
 def retry_in(child: Child, children: Children, now: float) -> float | None:
-    """Seconds until the work of an index whose Job failed is tried again; `None` while it did not fail."""
+    """Seconds until the work of an index whose Job ended without its result is tried again; `None` while it may still come.
+
+    A Job that succeeded for an index that was deleted since told its result to nobody, and is not run again.
+    """
     work = present_work(child)
     name = jobs.work_job_name(child.name, work) if work is not None else None
     job = children.get((JOBS.kind, name)) if name is not None else None
-    for condition in job.status().get("conditions") or () if job is not None else ():
-        if condition["type"] == "Failed" and condition["status"] == "True" and work is not None:
+    if job is None or work is None or _told(child, work, children):
+        return None
+    for condition in job.status().get("conditions") or ():
+        if condition["type"] in ("Failed", "Complete") and condition["status"] == "True":
             since = now - datetime.fromisoformat(condition["lastTransitionTime"]).timestamp()
             return min(_RETRY_LIMIT, _RETRY_FIRST * 2.0 ** min(work.attempt, 16)) - since
     return None
+
+
+def _told(child: Child, work: Work, children: Children) -> bool:
+    status = index_status(child.name, children)
+    return status is not None and status.completed is not None and status.completed.mode == work.mode

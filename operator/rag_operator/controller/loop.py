@@ -26,8 +26,9 @@ class Loop:
     def __init__(self, queue: Queue[Key], mirror: Mirror, reconciler: Reconciler, observer: Observer, surroundings: Surroundings) -> None:
         self._queue, self._mirror, self._reconciler = queue, mirror, reconciler
         self._observer, self._surroundings = observer, surroundings
-        self._capabilities = Capabilities()
+        self._capabilities: Capabilities | None = None  # nobody asked yet
         self._looked = float("-inf")
+        self._looking = asyncio.Lock()
 
     async def run(self, workers: int) -> None:
         """Work on so many pipelines at once."""
@@ -40,7 +41,8 @@ class Loop:
             key = await self._queue.get()
             began = time.monotonic()
             try:
-                outcome = await self._reconciler.reconcile(key, await self._offered(), self._surrounded())
+                offered = await self._offered()
+                outcome = await self._reconciler.reconcile(key, offered, self._surrounded(offered))
             except errors.LeadershipLost:
                 raise
             except errors.ApiError as error:
@@ -69,11 +71,17 @@ class Loop:
             self._queue.done(key, again_after=0.0 if self._mirror.overtaken(key) else outcome.again_after)
 
     async def _offered(self) -> Capabilities:
-        now = time.monotonic()
-        if now - self._looked > _CAPABILITIES_EVERY:
-            self._looked = now
-            self._capabilities = await self._observer.capabilities()
-        return self._capabilities
+        """What the cluster offers. Until the server has said so no pass begins: it would take away what seems not to be offered."""
+        async with self._looking:
+            now = time.monotonic()
+            if self._capabilities is None or now - self._looked > _CAPABILITIES_EVERY:
+                try:
+                    self._capabilities = await self._observer.capabilities()
+                except errors.ApiError:
+                    if self._capabilities is None:
+                        raise
+                self._looked = now
+            return self._capabilities
 
-    def _surrounded(self) -> Surroundings:
-        return replace(self._surroundings, pod_monitors=self._capabilities.pod_monitors)
+    def _surrounded(self, offered: Capabilities) -> Surroundings:
+        return replace(self._surroundings, pod_monitors=offered.pod_monitors)

@@ -87,7 +87,7 @@ class Observer:
         spec, violations = (None, tuple(parsed)) if isinstance(parsed, list) else (parsed, ())
         status, record = _remembered(body)
         children = own(self._mirror.children(key), body["metadata"]["uid"])
-        gateways = await self._gateways(key, body["metadata"]["uid"]) if _epochs_matter(status, record, children) else None
+        gateways = await self._gateways(key) if _epochs_matter(status, record, children) else None
         return Seen(
             key=key,
             body=body,
@@ -135,8 +135,8 @@ class Observer:
             runtimes=frozenset(RUNTIMES),
         )
 
-    async def _gateways(self, key: Key, uid: str) -> GatewayReading | None:
-        """Every pod that the gateway's Deployment made, terminating ones too; `None` when the list could not be read."""
+    async def _gateways(self, key: Key) -> GatewayReading | None:
+        """Every pod that is labelled as the pipeline's gateway, terminating ones too; `None` when the list could not be read."""
         labels = ",".join(f"{label}={value}" for label, value in names.selector(key.name, names.KIND_GATEWAY).items())
         try:
             listed = await self._client.list(PODS, key.namespace, labels=labels)

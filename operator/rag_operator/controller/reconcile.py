@@ -74,10 +74,14 @@ class Reconciler:
         self._tools.reporter.census.forget(key)
 
     async def _carry_out(self, seen: Seen, decided: Decided | None, surroundings: Surroundings, now: float) -> Exception | None:
-        if decided is None or decided.plan.moved or (seen.spec or decided.newest.spec).suspend:
+        if decided is None or decided.plan.moved:
             return None  # a new position is recorded before anything is done about it
         try:
+            # Deleting a pipeline that is suspended needs us all the same.
             await deletion.hold(self._tools.writer, seen, decided)
+            if (seen.spec or decided.newest.spec).suspend:
+                await deletion.hold_indexes(self._tools.writer, seen, decided)
+                return None
             await self._tools.writer.release_indexes(seen.key)
             manifests = decide.build(seen, decided, surroundings, now)
             await execute.execute(self._tools.writer, seen, decided, manifests)

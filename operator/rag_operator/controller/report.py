@@ -136,10 +136,11 @@ def _looks(seen: Seen, situation: Situation, decided: Decided | None, now: float
         stale = changes_in(situation.spec.sources, situation.indexes.get(serving.index.name), now)
         if stale is not None:
             yield stale + 0.5
+    tried = {revision.index.name for revision in decided.revisions.values()} if not situation.suspended else set()
     for child in seen.children.values():
         if child.kind == PODS.kind and not child.deleting and pods.is_starting(child):
             yield _STARTING
-        if child.kind == INDEXES.kind:
+        if child.kind == INDEXES.kind and child.name in tried:
             wait = indexes.retry_in(child, seen.children, now)
             if wait is not None:
                 yield max(0.5, wait)

@@ -34,6 +34,7 @@ _COMPONENTS: Final = frozenset({names.KIND_EMBEDDER, names.KIND_GENERATOR, names
 _KNOWN_BY: Final = frozenset({"Deployment", "RAGIndex"})
 # Refusals of one object that say nothing about the others.
 _OWN_FAULT: Final = (errors.Invalid, errors.Forbidden, errors.NotFound)
+_INTERNAL_ERROR: Final = 500  # what an admission webhook that cannot be reached makes of one object
 
 
 class Writer:
@@ -42,16 +43,17 @@ class Writer:
     def __init__(self, client: Client, mirror: Mirror) -> None:
         self._client, self._mirror = client, mirror
 
-    async def bring(self, manifests: Iterable[Mapping[str, Any]], children: Children) -> None:
-        """Bring every manifest about, in order. A refused one does not hold back the others; the first refusal is raised at the end."""
+    async def bring(self, manifests: Iterable[Mapping[str, Any]], children: Children) -> errors.ApiError | None:
+        """Bring every manifest about, in order. A refused one does not hold back the others; returns the first refusal."""
         refused: errors.ApiError | None = None
         for manifest in manifests:
             try:
                 await self.bring_one(manifest, children)
-            except _OWN_FAULT as error:
+            except errors.ApiError as error:
+                if not _is_its_own(error):
+                    raise
                 refused = refused or error
-        if refused is not None:
-            raise refused
+        return refused
 
     async def bring_one(self, manifest: Mapping[str, Any], children: Children) -> None:
         """Bring one manifest about, if it is not so already."""
@@ -158,6 +160,10 @@ class Writer:
         if found is not None:
             metrics.WRITES.labels(resource.kind).inc()
             self._mirror.answered(resource, found, spec=True)
+
+
+def _is_its_own(error: errors.ApiError) -> bool:
+    return isinstance(error, _OWN_FAULT) or error.status == _INTERNAL_ERROR
 
 
 def _prunable(child: Child) -> bool:

@@ -27,9 +27,9 @@ class Wanted:
     """What a pipeline should be made of now.
 
     `newest` gives what belongs to the whole pipeline (gateway, syncer, store, sources) and the newest in-place settings of components that
-    it shares; it is the revision that the spec resolves to, or stable while the spec is wrong. `keep` comes from the plan, stable first.
-    `revisions` are the recorded ones; `weights` those of the routing table; `indexes` says for each index, also one that is being
-    collected, what it is to do.
+    it shares; it is the revision that the spec resolves to, while the spec is wrong the one it resolved to last. `keep` comes from the
+    plan, stable first. `revisions` are the recorded ones; `weights` those of the routing table; `indexes` says for each index, also one
+    that is being collected, what it is to do.
     """
 
     newest: Revision

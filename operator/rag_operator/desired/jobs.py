@@ -20,6 +20,7 @@ from rag_runtime.contracts import pods as contract
 BACKOFF = 6  # attempts of a pod within one Job
 # Exit codes of the indexer that another attempt does not mend: the configuration is wrong, or the data are somebody else's.
 HOPELESS = (2, 3)
+EVALUATION_KEPT = 24 * 3600  # seconds
 _WORKS = {"Build": "build", "Copy": "copy", "Drop": "drop"}
 
 
@@ -31,7 +32,7 @@ def work_job_name(index: str, work: Work) -> str | None:
 
 def evaluation_job_name(pipeline: str, intent: EvaluationIntent) -> str:
     """The Job of an evaluation, which is also the id of its result."""
-    pair = hashlib.sha256(f"{intent.stable}/{intent.candidate}".encode()).hexdigest()
+    pair = hashlib.sha256(f"{intent.stable}/{intent.candidate}/{intent.began}".encode()).hexdigest()
     return f"{pipeline}-evaluation-{pair[: names.HASH_LENGTH]}-{intent.attempt}"
 
 
@@ -63,7 +64,9 @@ def evaluation_job(indexing: Indexing, index: str, intent: EvaluationIntent, set
     }
     extra = _questions_volumes(settings.question_set)
     template = indexing.template("evaluate", None, environment, kind=names.KIND_EVALUATION, extra=extra, once=True)
-    return _job(indexing, name, names.KIND_EVALUATION, None, template, pods=1)
+    job = _job(indexing, name, names.KIND_EVALUATION, None, template, pods=1)
+    # Its numbers are in status; its log is for people, for as long as they may ask.
+    return {**job, "spec": {**job["spec"], "ttlSecondsAfterFinished": EVALUATION_KEPT}}
 
 
 def _questions_environment(questions: QuestionSet) -> Mapping[str, str]:

@@ -1,7 +1,9 @@
 """Recorded revisions: a ControllerRevision holds everything by which the children of a revision can be rebuilt at any moment.
 
 `data` never changes. What may change in place (replicas, resources, batching) is kept as it was last wanted in an annotation, which
-holds a whole spec and the images; the identity in `data` decides what the revision is.
+holds a whole spec and the images; the identity in `data` decides what the revision is. Every other kept record remembers them, too, in an
+annotation of its own: what belongs to the whole pipeline stays as they say while the spec cannot be used, even if nothing else of the
+revision that was wanted is left.
 """
 
 from __future__ import annotations
@@ -42,9 +44,25 @@ def manifest(owner: Owner, revision: Revision, number: int) -> Manifest:
     }
 
 
-def refreshed(owner: Owner, record: Mapping[str, Any], revision: Revision) -> Manifest:
-    """The manifest of a record that exists: its data as they are, the in-place settings as they are wanted now."""
-    return {**manifest(owner, revision, int(record["revision"])), "data": record["data"]}
+def refreshed(owner: Owner, record: Mapping[str, Any], revision: Revision, newest: Revision) -> Manifest:
+    """The manifest of a record that exists: its data as they are, the in-place settings as they are wanted now.
+
+    `newest` is what was wanted last. An annotation that is `None` must not be there.
+    """
+    found = manifest(owner, revision, int(record["revision"]))
+    own = (newest.spec, newest.images) == (revision.spec, revision.images)
+    last = None if own else _text(_in_place(newest))
+    annotations = {**found["metadata"]["annotations"], names.ANNOTATION_LAST_VALID: last}
+    return {**found, "metadata": {**found["metadata"], "annotations": annotations}, "data": record["data"]}
+
+
+def last_valid(annotations: Mapping[str, str]) -> tuple[RAGPipelineSpec, dict[str, str]] | None:
+    """The spec that was wanted last and its images, as a record remembers them; `None` when they are its own, or cannot be read."""
+    try:
+        found = json.loads(annotations[names.ANNOTATION_LAST_VALID])
+        return RAGPipelineSpec.model_validate(found["spec"]), dict(found["images"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _data(revision: Revision) -> Manifest:

@@ -32,8 +32,8 @@ def next_work(
 ) -> Work:
     """The work of an index.
 
-    `present` is what its RAGIndex says now, `failed` that the Job of it used up its attempts. How an index is filled is decided once, when
-    it is made: a build that is under way does not turn into a copy because a donor appears.
+    `present` is what its RAGIndex says now, `failed` that the Job of it ended without its result. How an index is filled is decided once,
+    when it is made: a build that is under way does not turn into a copy because a donor appears.
     """
     attempt = present.attempt if present is not None else 0
     if collect in ("StopWriters", "MarkCollecting"):

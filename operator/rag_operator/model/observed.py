@@ -18,6 +18,7 @@ class ComponentState:
 
     kind: ComponentKind
     name: str
+    uid: str = ""  # of the object that stands for it
     exists: bool = False
     ready: bool = False  # can take part in answering now
     ready_replicas: int = 0

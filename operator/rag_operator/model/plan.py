@@ -47,6 +47,7 @@ class EvaluationIntent:
     candidate: str
     attempt: int
     layout_only: bool = False
+    began: float = 0.0  # when the rollout started: another rollout of the same two asks again
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Rollout:
     weight_since: float = 0.0  # when the weight last changed: the online gate reads from here on
     floors: Mapping[str, int] = field(default_factory=dict)  # what stable ran when it had the traffic, by component name
     progress: int = 0  # highest sum of progress marks seen
+    progress_of: str = ""  # UID of the index that they are of: one that is made anew begins at 0
     progress_since: float = 0.0  # when it last grew; pauses push it forward
     overdue_since: float = 0.0  # when the deadline was first seen to have passed; a clock that jumped looks like that, too
     waiting_for: str = ""  # "", or what `promote` must name: `<step>` or a gate

@@ -143,11 +143,16 @@ def _patterns_compile(spec: RAGPipelineSpec, _: References) -> Iterator[Violatio
         pattern = declared.from_.path_pattern
         if pattern is None:
             continue
+        path = f"spec.documents.metadata[{index}].from.pathPattern"
         try:
-            re.compile(pattern)
+            groups = re.compile(pattern).groups
         except re.error as error:
-            path = f"spec.documents.metadata[{index}].from.pathPattern"
             yield Violation(INVALID, path, pattern, "a regular expression", f"must be a regular expression: {error}")
+            continue
+        # The API counts parentheses; only here is it known which of them are a group.
+        if groups != 1:
+            message = f"must have exactly one group, which is the value; it has {groups}"
+            yield Violation(INVALID, path, pattern, "a regular expression with exactly one group", message)
 
 
 def _store_is_served(spec: RAGPipelineSpec, references: References) -> Iterator[Violation]:

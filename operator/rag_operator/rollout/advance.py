@@ -189,6 +189,10 @@ def _shift(situation: Situation, record: Record, rollout: Rollout) -> Outcome:
     target = WHOLE if FULL in rollout.approved else goal(steps_of(situation.policy), rollout.step)
     if rollout.weight == target:
         return None
+    # Also where the steps were edited under way: what comes now may be far above what was looked at.
+    held = _passed(situation, record, rollout) if target > rollout.weight else None
+    if held is not None:
+        return held
     run = running(situation, record.stable, rollout.floors) if record.stable else {}
     left = tuple(gate for gate in rollout.gates if gate.name != "analysis")
     note = Note("WeightChanged", f"revision {rollout.candidate}: {rollout.weight} % → {target} %")
@@ -227,7 +231,11 @@ def _pause(situation: Situation, rollout: Rollout, stage: Stage, phase: RolloutP
 
 def _analysed(situation: Situation, record: Record, rollout: Rollout, steps: tuple[Stage, ...]) -> Move | Hold | None:
     # Leaving a weight needs the online gate's pass; staying at it does not.
-    if goal(steps, rollout.step + 1) == rollout.weight or approval(rollout, "analysis"):
+    return None if goal(steps, rollout.step + 1) == rollout.weight else _passed(situation, record, rollout)
+
+
+def _passed(situation: Situation, record: Record, rollout: Rollout) -> Move | Hold | None:
+    if approval(rollout, "analysis"):
         return None
     gate = verdict(rollout, "analysis") or _live(situation, rollout)
     if gate is None or gate.outcome == "Passed":

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
+from rag_operator import names
 from rag_operator.model.plan import Decision, Ending, Gate, Leaving, Note, Record, Retired, Rollout
 from rag_operator.rollout import gates
 from rag_operator.rollout.bluegreen import steps_of
@@ -104,8 +105,25 @@ def restore(situation: Situation, record: Record, stable: str, why: str) -> Move
     idle = (name for name, weight in (table.weights if table else {}).items() if not weight and not situation.wants(name))
     retired = next((name for name in idle if name in situation.observed.revisions), None)
     until = situation.now + situation.policy.rollback.window.seconds
-    after = replace(record, stable=stable, retired=Retired(retired, until) if retired else None)
-    return Move(after, (Note("RecordRestored", why, warning=True),))
+    old = _standing_verbs(situation, record)
+    done = {**record.verbs_done, **old}
+    after = replace(record, stable=stable, retired=Retired(retired, until) if retired else None, verbs_done=done)
+    return Move(after, (Note("RecordRestored", why, warning=True), *(_ignored(verb, value) for verb, value in old.items())))
+
+
+def _standing_verbs(situation: Situation, record: Record) -> dict[str, str]:
+    # Nobody knows any more which of them were done, and what was meant for the past must not be done again now. The last reindex is
+    # another matter: it is part of what is wanted, as long as it stands.
+    return {
+        verb: value
+        for verb, value in situation.observed.verbs.items()
+        if value and verb != names.VERB_REINDEX and record.verbs_done.get(verb) != value
+    }
+
+
+def _ignored(verb: str, value: str) -> Note:
+    short = verb.removeprefix(f"{names.GROUP}/")
+    return Note("VerbIgnored", f"{short} {value}: status was lost, so this counts as done; set another value to ask again", warning=True)
 
 
 def close_window(situation: Situation, record: Record) -> Move:

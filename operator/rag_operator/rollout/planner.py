@@ -62,9 +62,13 @@ def _noticed(situation: Situation, record: Record) -> Record:
 
 def _seen(situation: Situation, rollout: Rollout) -> Rollout:
     now = situation.now
-    progress = sum(part.progress for part in situation.parts(rollout.candidate))
+    standing = [part for part in situation.parts(rollout.candidate) if part.exists and not part.collecting]
+    progress = sum(part.progress for part in standing)
+    index = next((part.uid for part in standing if part.kind == "index"), "")
     if progress > rollout.progress:
         rollout = replace(rollout, progress=progress, progress_since=now)
+    if index and index != rollout.progress_of:
+        rollout = replace(rollout, progress=progress, progress_of=index)
     if now >= max(rollout.progress_since, rollout.overdue_since, rollout.step_since, rollout.weight_since):
         return rollout
     return replace(
@@ -219,7 +223,7 @@ def _evaluation(situation: Situation, record: Record) -> EvaluationIntent | None
         return None  # the preview port would not know the candidate yet
     stable, candidate = situation.revision(record.stable), situation.revision(rollout.candidate)
     layout_only = stable is not None and candidate is not None and gates.layout_only(stable, candidate)
-    return EvaluationIntent(record.stable, rollout.candidate, rollout.evaluation_attempt, layout_only)
+    return EvaluationIntent(record.stable, rollout.candidate, rollout.evaluation_attempt, layout_only, rollout.started)
 
 
 def _when(situation: Situation, record: Record, hold: Hold | None, *, busy: bool, blocked: bool) -> float | None:

@@ -86,7 +86,8 @@ def _retry(situation: Situation, record: Record, value: str) -> Handled:
 
 
 def _promote(situation: Situation, record: Record, value: str) -> Handled:
-    name, _, what = value.partition("/")
+    # `<revision>/<what>/<nonce>`: without the nonce, a second wait for the same could not be told from the first.
+    name, what, *_ = [*value.split("/", 2), ""]
     rollout = _rollout(record, name)
     if isinstance(rollout, str):
         return rollout

@@ -156,7 +156,9 @@ def _retired(situation: Situation) -> RetiredStatus | None:
     if retired is None:
         return None
     further = {"until": _time(retired.until), "floors": dict(retired.floors) or None}
-    return RetiredStatus.model_validate(_serving(situation, retired.revision, None) | further)
+    before = situation.before.retired
+    since = before.since if before is not None and before.revision == retired.revision else None
+    return RetiredStatus.model_validate(_serving(situation, retired.revision, since) | further)
 
 
 def _serving(situation: Situation, name: str, since: Timestamp | None) -> dict[str, object]:

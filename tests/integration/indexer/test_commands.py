@@ -18,7 +18,9 @@ from doubles.embedder import EmbedderDouble, vector_of
 from doubles.indexing import Corpus, differences, text_of
 from doubles.ragindex import manifest, with_layout
 from rag_indexer import cli
+from rag_indexer.errors import IndexerError
 from rag_indexer.settings import Settings
+from rag_indexer.work.copying import CopyRun
 from rag_indexer.work.sweeping import digest
 from rag_runtime.milvus.rows import LedgerRow
 from rag_runtime.milvus.store import MilvusIndex
@@ -109,6 +111,20 @@ async def test_chunks_without_a_document_are_swept_by_a_build(alone: Alone, inde
     _, summary = await alone.run("build", index)
     assert summary["orphansRemoved"] > 0
     assert differences(store, {path: text for path, text in DOCUMENTS.items() if path != "03.txt"}) == []
+
+
+async def test_what_a_build_finds_incomplete_is_repaired_by_its_next_attempt(
+    alone: Alone, index: dict[str, Any], lite_client: MilvusClient
+) -> None:
+    await alone.run("build", index)
+    store = in_milvus(lite_client, index)
+    store.delete_chunks([store.chunks_of(["docs/05.txt"])[0].key])
+    code, summary = await alone.run("build", index)
+    assert code == 1
+    assert "1 documents lack chunks" in summary["error"]
+    code, summary = await alone.run("build", index)
+    assert (code, summary.get("complete")) == (0, True), summary
+    assert differences(store, DOCUMENTS) == []
 
 
 async def test_an_empty_source_builds_no_index(alone: Alone, index: dict[str, Any], corpus: Corpus) -> None:
@@ -224,6 +240,29 @@ async def test_a_copy_leaves_documents_that_are_being_written_to_the_syncer(
     code, summary = await alone.run("copy", copied)
     assert (code, summary["documents"]) == (0, len(DOCUMENTS) - 2)
     assert in_milvus(lite_client, copied).chunks_of(["docs/02.txt", "docs/05.txt"]) == []
+
+
+@pytest.mark.parametrize("dies_in", ["_ledger", "_finish"])
+async def test_a_copy_that_died_goes_on_when_the_origin_has_changed_since(
+    alone: Alone, index: dict[str, Any], lite_client: MilvusClient, corpus: Corpus, dies_in: str
+) -> None:
+    async def die(*_: object) -> None:
+        raise IndexerError("died")
+
+    await alone.run("build", index)
+    spec = index["spec"]
+    origin = {"index": "x", "collection": spec["collection"], "dimensions": 8}
+    copied = manifest(spec["milvus"]["address"], spec["embedder"]["url"], work={"mode": "Copy", "from": origin})
+    with pytest.MonkeyPatch.context() as first:
+        first.setattr(CopyRun, dies_in, die)
+        assert (await alone.run("copy", copied))[0] == 1
+    documents = {**DOCUMENTS, "02.txt": text_of("document 2", 3, edition=2)}
+    del documents["04.txt"]
+    corpus.become(documents)
+    assert (await alone.run("build", index))[0] == 0
+    code, summary = await alone.run("copy", copied)
+    assert (code, summary.get("documents")) == (0, len(documents)), summary
+    assert differences(in_milvus(lite_client, copied), documents) == []
 
 
 async def test_vectors_are_not_copied_to_more_dimensions(alone: Alone, lite_address: str, double: EmbedderDouble) -> None:

@@ -152,6 +152,15 @@ class Scenario:
                     found[resource.kind, body["metadata"]["name"]] = body
         return found
 
+    async def collected(self, uid: str) -> None:
+        """Wait until the cluster's own garbage collector has seen what a pipeline that is gone owned: it may lag behind by seconds."""
+        deadline = time.monotonic() + self.patience
+        while time.monotonic() < deadline:
+            left = [body["metadata"] for body in (await self.children()).values() if "deletionTimestamp" not in body["metadata"]]
+            if not any(owner["uid"] == uid for meta in left for owner in meta.get("ownerReferences", ())):
+                return
+            await asyncio.sleep(0.2)
+
     async def _listed(self, resource: Resource) -> list[dict[str, Any]]:
         try:
             return await self.client.list(resource, self.namespace, labels="ragops.dev/pipeline")

@@ -201,6 +201,28 @@ async def test_what_the_spec_says_last_decides_whether_data_are_dropped(
 
 
 @pytest.mark.timeout(200)
+async def test_data_that_are_to_go_are_dropped_also_when_this_was_said_while_the_pipeline_was_suspended(
+    api: ApiServer, nursery: Nursery, tmp_path: Path, namespace: str
+) -> None:
+    async with scenario(api, nursery, tmp_path, namespace) as found:
+        await found.start()
+        await found.create({**EXTERNAL, "deletionPolicy": "Retain"})
+        await found.ready()
+        found.safety.deleting = True
+        index = await the_index(found)
+        await found.change({"suspend": True})
+        await found.until("suspended", lambda body: (body.get("status") or {}).get("phase") == "Suspended")
+        await found.change({"deletionPolicy": "Delete"})
+        await found.until("held", lambda body: names.FINALIZER in body["metadata"].get("finalizers", ()))
+        held = await the_index(found)
+        assert held["metadata"]["finalizers"] == [names.FINALIZER]
+        assert held["spec"] == index["spec"]
+        await delete(found, "Foreground")
+        await let_go(found)
+        assert found.world.dropped == {index["spec"]["collection"]}
+
+
+@pytest.mark.timeout(200)
 async def test_an_index_deleted_by_hand_comes_back_with_its_data_and_a_pipeline_of_the_same_name_gets_new_ones(
     api: ApiServer, nursery: Nursery, tmp_path: Path, namespace: str
 ) -> None:

@@ -180,5 +180,36 @@ async def test_a_chunk_that_is_longer_than_the_model_takes_is_told_while_what_wa
         assert len(await found.client.list(INDEXES, namespace)) == 1
 
 
+@pytest.mark.timeout(300)
+async def test_what_was_already_applied_of_a_spec_stays_when_it_cannot_be_used_any_more(
+    api: ApiServer, nursery: Nursery, tmp_path: Path, namespace: str
+) -> None:
+    more = {**sources({"configMap": {"name": "notes"}}), "gateway": {"replicas": 3, "auth": {"apiKeysSecretRef": {"name": "keys"}}}}
+    async with scenario(api, nursery, tmp_path, namespace) as found:
+        await found.client.create(_in(namespace, config_map("notes", a="b")))
+        await found.start()
+        await found.create()
+        await found.ready()
+        found.world.building = False  # what is wanted now stays a candidate: stable's own record knows none of it
+        await found.change({**more, "embedder": {"local": {"model": {"revision": "2"}}}})
+        await found.until("rolling out", lambda body: (body.get("status") or {}).get("phase") == "RollingOut")
+        before = await applied(found)
+        assert {replicas for _, replicas, _ in before.values() if replicas} == {1, 3}
+        await found.change(sources({"configMap": {"name": "mistyped"}}))
+        await judged(found, "handbook", "False")
+        await found.until("settled", lambda body: said(body).get("status") == "False")
+        assert await applied(found) == before
+
+
+async def applied(found: Scenario) -> dict[tuple[str, str], tuple[int, Any, Any]]:
+    """Of every child that has one: generation, replicas, sources."""
+    children = await found.children()
+    return {
+        name: (body["metadata"]["generation"], body["spec"].get("replicas"), body["spec"].get("sources"))
+        for name, body in children.items()
+        if "generation" in body["metadata"] and "spec" in body
+    }
+
+
 def _in(namespace: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {**manifest, "metadata": {**manifest["metadata"], "namespace": namespace}}

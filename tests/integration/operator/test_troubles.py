@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from cluster.api_only import ApiServer
+from integration.operator.proxy import Do
 from integration.operator.replica import Nursery
 from integration.operator.scenario import NAME, Scenario, scenario
 from integration.operator.waiting import until
 from rag_operator import names
 from rag_operator.kube.client import Object
-from rag_operator.kube.resources import AUTOSCALERS, DEPLOYMENTS, EVENTS, PODS
+from rag_operator.kube.resources import AUTOSCALERS, CONFIG_MAPS, DEPLOYMENTS, EVENTS, PODS
+from rag_runtime.contracts.routing import TABLE_KEY, RoutingTable
 
 TOLD_WITHIN = 5.0
 HEALTHY_WITHIN = 60.0
@@ -224,3 +226,27 @@ async def scaling(found: Scenario, status: str, reason: str) -> bool:
     """Whether ScalingReady says this."""
     conditions = (await found.status()).get("conditions", ())
     return any((one["type"], one["status"], one["reason"]) == ("ScalingReady", status, reason) for one in conditions)
+
+
+async def test_a_child_that_is_refused_keeps_no_traffic_on_what_is_rolled_back(
+    api: ApiServer, nursery: Nursery, tmp_path: Path, namespace: str
+) -> None:
+    async with scenario(api, nursery, tmp_path, namespace) as found:
+        await found.start()
+        await found.create()
+        first = (await found.ready())["status"]["stable"]["revision"]
+        model = {"name": "acme/large", "revision": "2", "source": {"image": {"reference": "models:1", "path": "large"}}}
+        await found.change({"embedder": {"local": {"model": model}}})
+        second = (await found.ready())["status"]["stable"]["revision"]
+        assert second != first
+        found.proxy.decide = lambda write: Do.REFUSE if "/ingresses/" in write.path else Do.PASS
+        await found.change({"gateway": {"ingress": {"host": "handbook.example.com"}}})
+        await told(found, "ChildRefused", "ingresses")
+        await found.annotate({names.VERB_ROLLBACK: f"{first}/1"})
+
+        async def back() -> bool:
+            table = await found.client.get(CONFIG_MAPS, namespace, names.routing_table(NAME)) or {}
+            routes = RoutingTable.from_json(table["data"][TABLE_KEY]).routes
+            return {route.revision: route.weight for route in routes}.get(first) == 100
+
+        await until("the revision before has all the traffic", back, TOLD_WITHIN)

@@ -77,7 +77,9 @@ async def delete(found: Scenario) -> dict[str, Any]:
     """It is deleted."""
     body = await create(found)
     await found.client.delete(PIPELINES, found.namespace, body["metadata"]["name"], uid=body["metadata"]["uid"])
-    return await found.until("gone", gone)
+    gone_body = await found.until("gone", gone)
+    await found.collected(body["metadata"]["uid"])
+    return gone_body
 
 
 async def revert(found: Scenario) -> dict[str, Any]:

@@ -110,14 +110,15 @@ class World:
             return
         new = dict(status)
         job = next((job for job in jobs if job["metadata"]["name"] == f"{name}-{work['mode'].lower()}-{work['attempt']}"), None)
-        if job is not None and await self._can_run(job, work["mode"]):
+        # A Job that is over runs no more pods: what it did for an index that is gone is not done for the one that came instead.
+        runs = job is not None and not _is_over(job) and await self._can_run(job, work["mode"])
+        if runs:
             new["acknowledged"] = new["completed"] = work
             if work["mode"] == "Drop":
                 self.dropped.add(body["spec"]["collection"])
             else:
                 new["build"] = {"documents": 3, "chunks": 9, "total": 3, "startTime": _now(-1), "completionTime": _now(0)}
                 new["observed"] = _observed(body)
-            await self._finish(job)
         elif work["mode"] in ("Sync", "Stop"):
             new["acknowledged"] = work
         if work["mode"] == "Sync" and _is_behind(new):
@@ -128,6 +129,8 @@ class World:
             "build" not in status or new.get("build") == status["build"] or new.get("completed") != status.get("completed")
         ):
             await self._patch_status(INDEXES, body, new)
+        if job is not None and runs:
+            await self._finish(job)
 
     async def _can_run(self, job: dict[str, Any], mode: str) -> bool:
         """A Job's pods run with an account that may report; builds only while they are let."""
@@ -148,8 +151,6 @@ class World:
         await self._patch_status(JOBS, body, status)
 
     async def _finish(self, job: dict[str, Any]) -> None:
-        if (job.get("status") or {}).get("conditions"):
-            return
         done = [
             {"type": kind, "status": "True", "lastTransitionTime": _now(0), "reason": "CompletionsReached"}
             for kind in ("SuccessCriteriaMet", "Complete")
@@ -230,6 +231,10 @@ async def _listening(pipeline: str) -> _Gateway:
             await gateway.close()
             continue
         return gateway
+
+
+def _is_over(job: dict[str, Any]) -> bool:
+    return bool((job.get("status") or {}).get("conditions"))
 
 
 def _is_behind(status: dict[str, Any]) -> bool:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import time
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from rag_gateway.deadline import Deadline
 from rag_gateway.errors import DeadlineExceededError, UnavailableError, UpstreamInvalidError
 from rag_gateway.retrieval import Retriever, best_chunks
 from rag_gateway.vectors import QueryEmbedder, QueryVector, VectorCache
+from rag_runtime import embeddings
 from rag_runtime.contracts.embedding import ModelCard
 from rag_runtime.contracts.routing import EmbedderRoute, IndexRoute
 from rag_runtime.embeddings import Embedded
@@ -29,6 +32,7 @@ class _Client:
     def __init__(self, fingerprint: str | None = "f") -> None:
         self.asked: list[str] = []
         self.described = 0
+        self.failures: list[Exception] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.fingerprint = fingerprint
@@ -37,6 +41,8 @@ class _Client:
     async def embed_queries(self, texts: list[str], *, timeout: float) -> Embedded:
         self.asked += texts
         await self.gate.wait()
+        if self.failures:
+            raise self.failures.pop()
         return Embedded(np.ones((1, 2), np.float32), fingerprint=self.fingerprint)
 
     async def describe(self, *, timeout: float, refresh: bool = False) -> ModelCard:
@@ -123,6 +129,42 @@ async def test_equal_questions_that_arrive_together_are_embedded_once() -> None:
     assert client.asked == ["same"]
     assert isinstance(vectors[0], asyncio.CancelledError)
     assert all(isinstance(vector, QueryVector) for vector in vectors[1:])
+
+
+async def test_a_request_that_joins_another_ones_embedding_ends_at_its_own_deadline() -> None:
+    client = _Client()
+    client.gate.clear()
+    embedder = _embedder(client)
+    looks = itertools.count()
+
+    def clock() -> float:
+        assert next(looks) < 100, "it goes round without letting others run"
+        return time.monotonic()
+
+    first = asyncio.create_task(embedder.embed("same", Deadline(5)))
+    await asyncio.sleep(0)
+    with pytest.raises(DeadlineExceededError, match="while embedding the question"):
+        await embedder.embed("same", Deadline(0.01, clock))
+    client.gate.set()
+
+    assert isinstance(await first, QueryVector)
+    assert client.asked == ["same"]
+
+
+async def test_a_request_that_joined_a_flight_with_less_time_goes_on_in_one_of_its_own() -> None:
+    client = _Client()
+    client.failures.append(embeddings.DeadlineExceededError("no answer"))
+    client.gate.clear()
+    embedder = _embedder(client)
+
+    first, second = (asyncio.create_task(embedder.embed("same", Deadline(5))) for _ in range(2))
+    await asyncio.sleep(0)
+    client.gate.set()
+
+    with pytest.raises(DeadlineExceededError):
+        await first
+    assert isinstance(await second, QueryVector)
+    assert client.asked == ["same", "same"]
 
 
 async def test_a_vector_is_remembered_by_model_prompt_and_text() -> None:

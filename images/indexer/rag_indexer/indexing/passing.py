@@ -219,8 +219,7 @@ class SourcePass:
             if (row := known[document.id]) is not None and planning.is_only_renewed(target, document, row):
                 plans.append(Plan(planning.renewed(row, document, now)))
         changed = [document for document in read if not planning.is_only_renewed(target, document, known[document.id])]
-        passages = {document.id: target.chunker.passages(document.id, document.parsed) for document in changed if document.parsed}
-        batch.plans[target.name] = plans + planning.plans(target, changed, passages, ledger, now)
+        batch.plans[target.name] = plans + planning.plans(target, changed, ledger, now)
 
     def _settle(self, batch: _Batch, name: str, plans: list[Plan], answers: Mapping[str, Vector | Refused]) -> None:
         """A document with a text the model refuses fails as a whole; the others go on."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from rag_indexer.chunking.chunks import Passage
+from rag_indexer.errors import DocumentError, only_this_document
 from rag_indexer.indexing.reading import Document
 from rag_indexer.indexing.target import Target
+from rag_indexer.parsing.documents import Parsed, whole
 from rag_indexer.parsing.metadata import metadata_of
 from rag_runtime.contracts import collections as names
 from rag_runtime.contracts.collections import chunks_digest
@@ -16,6 +19,9 @@ from rag_runtime.milvus.schema import MAX_REASON_BYTES, MAX_TITLE_BYTES, MAX_URI
 
 # What the API shows of a reason; no need to keep more.
 _REASON_BYTES = min(1_000, MAX_REASON_BYTES)
+
+# The chunks of a document, each with the text that makes its vector.
+_Produced = list[tuple[Chunk, str]]
 
 
 @dataclass
@@ -43,7 +49,7 @@ def failed(target: Target, document: Document, before: LedgerRow | None, now: fl
             base,
             version=document.entry.version,
             state=names.STATE_FAILED,
-            reason=clipped(document.reason, _REASON_BYTES),
+            reason=clipped(whole(document.reason), _REASON_BYTES),
             attempts=base.attempts + 1 if same else 1,
             updated=int(now),
             recipe=target.recipe,
@@ -58,33 +64,49 @@ def is_only_renewed(target: Target, document: Document, before: LedgerRow | None
     return before.content_hash == document.content_hash and before.recipe == target.recipe
 
 
-def plans(
-    target: Target,
-    documents: Sequence[Document],
-    passages: Mapping[str, Sequence[Passage]],
-    ledger: Mapping[str, LedgerRow],
-    now: float,
+def plans(target: Target, documents: Sequence[Document], ledger: Mapping[str, LedgerRow], now: float) -> list[Plan]:
+    """Compare what the documents produce with what the index holds. One that cannot be cut fails; the others go on."""
+    chunks: dict[str, _Produced] = {}
+    broken: list[Plan] = []
+    for document in documents:
+        try:
+            chunks[document.id] = _produced(target, document)
+        except DocumentError as error:
+            broken.append(failed(target, replace(document, reason=str(error)), ledger.get(document.id), now))
+    return broken + _compared(target, [document for document in documents if document.id in chunks], chunks, ledger, now)
+
+
+def _produced(target: Target, document: Document) -> _Produced:
+    parsed = document.parsed
+    if parsed is None:
+        raise ValueError(f"{document.id} was not parsed")
+    with only_this_document("cut into chunks"):
+        metadata = metadata_of(document.entry.path, parsed, target.metadata)
+        passages = target.chunker.passages(document.id, parsed)
+        return [(_chunk(document, parsed, passage, metadata), passage.embedded) for passage in passages]
+
+
+def _compared(
+    target: Target, documents: Sequence[Document], chunks: Mapping[str, _Produced], ledger: Mapping[str, LedgerRow], now: float
 ) -> list[Plan]:
-    """Compare what the documents produce with what the index holds."""
     # A ledger row is written before a document's first chunk. Without one only keys that this document produces are looked for, by
     # key: cheap, and it finds the chunks of a row that was lost.
     known = [document.id for document in documents if document.id in ledger]
-    wanted = [passage.key for document in documents if document.id not in ledger for passage in passages[document.id]]
+    wanted = [chunk.key for document in documents if document.id not in ledger for chunk, _ in chunks[document.id]]
     existing: dict[str, dict[str, Chunk]] = {document.id: {} for document in documents}
     for chunk in [*target.store.chunks_of(known), *target.store.chunks_by_key(wanted)]:
         existing[chunk.document][chunk.key] = chunk
-    return [_plan(target, document, passages[document.id], existing[document.id], now) for document in documents]
+    return [_plan(target, document, chunks[document.id], existing[document.id], now) for document in documents]
 
 
-def _plan(target: Target, document: Document, passages: Sequence[Passage], existing: Mapping[str, Chunk], now: float) -> Plan:
-    produced = [_chunk(target, document, passage) for passage in passages]
-    keys = {chunk.key for chunk in produced}
+def _plan(target: Target, document: Document, chunks: _Produced, existing: Mapping[str, Chunk], now: float) -> Plan:
+    keys = {chunk.key for chunk, _ in chunks}
     plan = Plan(_settled(target, document, keys, now))
-    for chunk, passage in zip(produced, passages, strict=True):
+    for chunk, embedded in chunks:
         there = existing.get(chunk.key)
         if there is None:
             plan.insert.append(chunk)
-            plan.texts[chunk.key] = passage.embedded
+            plan.texts[chunk.key] = embedded
         elif there.attributes != chunk.attributes:
             plan.rewrite.append(chunk)
     plan.delete = [key for key in existing if key not in keys]
@@ -104,10 +126,7 @@ def _settled(target: Target, document: Document, keys: set[str], now: float) -> 
     )
 
 
-def _chunk(target: Target, document: Document, passage: Passage) -> Chunk:
-    parsed = document.parsed
-    if parsed is None:
-        raise ValueError(f"{document.id} was not parsed")
+def _chunk(document: Document, parsed: Parsed, passage: Passage, metadata: dict[str, Any]) -> Chunk:
     return Chunk(
         key=passage.key,
         document=document.id,
@@ -117,7 +136,7 @@ def _chunk(target: Target, document: Document, passage: Passage) -> Chunk:
         span_end=passage.end,
         title=clipped(parsed.title, MAX_TITLE_BYTES),
         uri=clipped(parsed.uri or document.entry.uri, MAX_URI_BYTES),
-        metadata=metadata_of(document.entry.path, parsed, target.metadata),
+        metadata=metadata,
     )
 
 

@@ -79,7 +79,7 @@ async def _documents(source: Source, spool: Spool, file: Entry) -> list[Entry]:
     except DocumentError as error:
         # What is in it is unknown, and what is unknown must not look as if it were deleted.
         raise SourceError(f"source {source.name}: {file.path}: {error}") from error
-    found = await asyncio.to_thread(lambda: list(jsonlines.documents(file, content)))
+    found = await asyncio.to_thread(lambda: list(jsonlines.documents(source.name, file, content)))
     await asyncio.to_thread(spool.remember_container, source.name, file, found)
     return found
 

@@ -18,7 +18,7 @@ from rag_runtime.milvus.rows import LEDGER_FIELDS, LedgerRow
 
 _TABLES = """
 create table listing (document text primary key, source text not null, path text, version text, uri text, size integer, start integer,
-                      length integer, problem text) without rowid;
+                      length integer, problem text, container text) without rowid;
 create table ledger (target text not null, document text not null, version text, content_hash text, chunks_digest text,
                      chunk_count integer, state text, reason text, attempts integer, updated integer, recipe text, source text,
                      primary key (target, document)) without rowid;
@@ -26,12 +26,12 @@ create table todo (document text not null, target text not null, primary key (do
 create table written (target text not null, key text not null, document text not null, primary key (target, key)) without rowid;
 create table containers (source text not null, path text not null, version text not null, primary key (source, path)) without rowid;
 create table contained (source text not null, file text not null, path text not null, version text, uri text, size integer,
-                        start integer, length integer, problem text, primary key (source, path)) without rowid;
+                        start integer, length integer, problem text, container text, primary key (source, path)) without rowid;
 create index by_file on contained (source, file);
 create index by_source on listing (source);
 """
 _COLUMNS = ", ".join(LEDGER_FIELDS)
-_ENTRY = "path, version, uri, size, start, length, problem"
+_ENTRY = "path, version, uri, size, start, length, problem, container"
 # A failed document is tried again after 30 s, then after twice as long each time, at most after an hour.
 _RETRY_AT = "g.updated + min(30 * (1 << min(max(g.attempts - 1, 0), 7)), 3600)"
 
@@ -62,7 +62,7 @@ class Spool:
         """Add (document id, entry). Of two paths with one id the first stays, marked as a problem."""
         rows = [(document, source, *astuple(entry)) for document, entry in entries]
         clash = "on conflict (document) do update set problem = 'two paths have this id: ' || path || ' and ' || excluded.path"
-        self._many(f"insert into listing values (?, ?, ?, ?, ?, ?, ?, ?, ?) {clash}", rows)
+        self._many(f"insert into listing values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) {clash}", rows)
 
     def listed(self, source: str) -> int:
         """How many documents a source's listing has."""
@@ -79,7 +79,7 @@ class Spool:
         """Keep the documents of a file."""
         self._run("delete from contained where source = ? and file = ?", source, file.path)
         self._many(
-            "insert or replace into contained values (?, ?, ?, ?, ?, ?, ?, ?, ?)", [(source, file.path, *astuple(e)) for e in entries]
+            "insert or replace into contained values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [(source, file.path, *astuple(e)) for e in entries]
         )
         self._run("insert or replace into containers values (?, ?, ?)", source, file.path, file.version)
 

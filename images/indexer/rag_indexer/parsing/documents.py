@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rag_indexer.errors import DocumentError
+from rag_indexer.errors import DocumentError, only_this_document
 
 PROTOCOL = "1"
 MAX_TITLE = 300
@@ -32,14 +32,20 @@ Parser = Callable[[bytes], Parsed]
 def parse(path: str, content: bytes, *, is_line: bool = False) -> Parsed:
     """Parse by the suffix of `path`; `is_line`: a line of JSON Lines. Raises `DocumentError` with the reason."""
     parser = _json_line() if is_line else _parser(path)
-    parsed = parser(content)
-    title = " ".join(parsed.title.split())[:MAX_TITLE] or path.rpartition("/")[2]
-    return Parsed(normalised(parsed.text), title, parsed.uri, parsed.fields)
+    with only_this_document("parsed"):
+        parsed = parser(content)
+        title = " ".join(whole(parsed.title).split())[:MAX_TITLE] or path.rpartition("/")[2]
+        return Parsed(normalised(parsed.text), title, whole(parsed.uri), parsed.fields)
+
+
+def whole(text: str) -> str:
+    """`text` without halves of characters, which nothing can store: two that belong together are joined, others replaced by U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def normalised(text: str) -> str:
-    """Line ends as one character, no NULs, no byte order mark: what spans count."""
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
+    """Line ends as one character, no NULs, no byte order mark, whole characters: what spans count."""
+    return whole(text).removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
 
 
 def _json_line() -> Parser:

@@ -15,6 +15,7 @@ from rag_indexer.errors import DocumentError
 from rag_indexer.parsing.documents import Parsed, decoded
 
 _CODE = ("fence", "code_block")
+_URI = ("url", "uri")
 
 
 def parse_markdown(content: bytes) -> Parsed:
@@ -24,8 +25,9 @@ def parse_markdown(content: bytes) -> Parsed:
     blocks = list(_blocks(tokens))
     title = fields.get("title")
     heading = next((text.lstrip("# ") for text in blocks if text.startswith("#")), "")
-    uri = fields.get("url") or fields.get("uri") or ""
-    return Parsed("\n\n".join(blocks), title if isinstance(title, str) else heading, str(uri), fields)
+    # Only a string is a link: YAML can make other values that are larger written out than any memory.
+    uri = next((value for name in _URI if isinstance(value := fields.get(name), str) and value), "")
+    return Parsed("\n\n".join(blocks), title if isinstance(title, str) else heading, uri, fields)
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from rag_indexer.parsing.documents import Parsed
+from rag_indexer.parsing.documents import Parsed, whole
 from rag_runtime.contracts.index import MetadataSpec
 
 MAX_STRING = 1_024
@@ -30,7 +30,7 @@ def recipe(declared: Iterable[MetadataSpec]) -> str:
 def _raw(path: str, parsed: Parsed, spec: MetadataSpec) -> Any:
     if spec.from_.path_pattern is not None:
         found = re.search(spec.from_.path_pattern, path)
-        return found[1] if found else None
+        return found[1] if found and found.re.groups else None
     return parsed.fields.get(spec.from_.front_matter or spec.from_.json_field or "")
 
 
@@ -44,11 +44,16 @@ def _typed(kind: str, value: Any) -> Any:
         "Boolean": _boolean,
         "StringList": _strings,
     }
-    return converters[kind](value)
+    try:
+        return converters[kind](value)
+    except (ValueError, OverflowError):  # no number, or one too large to be written out
+        return None
 
 
 def _string(value: Any) -> str | None:
-    return None if isinstance(value, dict | list) else (str(value).lower() if isinstance(value, bool) else str(value))[:MAX_STRING]
+    if isinstance(value, dict | list | tuple):
+        return None
+    return whole(str(value).lower() if isinstance(value, bool) else str(value))[:MAX_STRING]
 
 
 def _integer(value: Any) -> int | None:
@@ -59,18 +64,17 @@ def _integer(value: Any) -> int | None:
 def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
+    number = float(value)
     return number if math.isfinite(number) else None
 
 
 def _boolean(value: Any) -> bool | None:
     words = {"true": True, "yes": True, "false": False, "no": False}
-    return value if isinstance(value, bool) else words.get(str(value).strip().lower())
+    return value if isinstance(value, bool) else words.get((_string(value) or "").strip().lower())
 
 
 def _strings(value: Any) -> list[str] | None:
+    if isinstance(value, dict | tuple):
+        return None
     items = value if isinstance(value, list) else [part.strip() for part in str(value).split(",")]
     return [text for item in items[:MAX_ITEMS] if (text := _string(item))] or None

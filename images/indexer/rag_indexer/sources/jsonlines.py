@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from rag_indexer.sources.port import Entry
+from rag_runtime.contracts.collections import document_id
 
 SUFFIXES = (".jsonl", ".ndjson")
 MAX_ID = 512
@@ -22,17 +24,27 @@ def is_container(path: str) -> bool:
     return path.lower().endswith(SUFFIXES)
 
 
-def documents(file: Entry, content: bytes) -> Iterator[Entry]:
-    """The documents of a file. A line that cannot be one is an entry with a `problem`, so that it is seen and counted."""
+def documents(source: str, file: Entry, content: bytes) -> Iterator[Entry]:
+    """The documents of a file of `source`. A line that cannot be one is an entry with a `problem`, so that it is seen and counted."""
     seen: set[str] = set()
     start = 0
     for number, line in enumerate(content.split(b"\n"), 1):
         if stripped := line.strip():
             identifier, problem = _identifier(stripped, number, seen)
+            if reason := _unfit(source, f"{file.path}#{identifier}"):
+                identifier, problem = f"line-{number}", f"line {number}: {reason}"
             version = hashlib.sha256(stripped).hexdigest()[:32]
-            entry = file.inside(f"{file.path}#{identifier}", version, start, len(line))
-            yield entry if not problem else Entry(entry.path, version, file.uri, len(line), start, len(line), problem)
+            yield replace(file.inside(f"{file.path}#{identifier}", version, start, len(line)), problem=problem)
         start += len(line) + 1
+
+
+def _unfit(source: str, path: str) -> str:
+    """Why a line cannot be held under its id; empty when it can."""
+    try:
+        document_id(source, path)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _identifier(line: bytes, number: int, seen: set[str]) -> tuple[str, str]:

@@ -13,7 +13,8 @@ from rag_indexer.errors import DocumentError
 class Entry:
     """A document as listed. `version` changes when the content does; `size` in bytes, -1 when unknown.
 
-    `start` and `length` are set for a document inside a file (a line of JSON Lines). `problem` says why it cannot be indexed at all.
+    `start`, `length` and `container`, the file's path, are set for a document inside a file (a line of JSON Lines). `problem` says why
+    it cannot be indexed at all.
     """
 
     path: str
@@ -23,15 +24,16 @@ class Entry:
     start: int = -1
     length: int = -1
     problem: str = ""
+    container: str = ""
 
     @property
     def file(self) -> str:
         """The path of the file that holds it."""
-        return self.path.rsplit("#", 1)[0] if self.start >= 0 else self.path
+        return self.container or self.path
 
     def inside(self, path: str, version: str, start: int, length: int) -> Entry:
         """A document inside this file."""
-        return replace(self, path=path, version=version, size=length, start=start, length=length)
+        return replace(self, path=path, version=version, size=length, start=start, length=length, container=self.path)
 
 
 class Source(Protocol):

@@ -155,8 +155,18 @@ class Context:
         ), model
 
     async def create(self, index: Index, store: IndexStore) -> None:
-        """Make the index's collections, or find them."""
+        """Make the index's collections, or find them. Raises `PermanentError` when this is not wanted any more: nobody would drop them."""
+        await self._require_wanted(index)
         await asyncio.to_thread(store.create, shape_of(index.spec), owner_of(index, self.settings.cluster_uid))
+
+    async def _require_wanted(self, index: Index) -> None:
+        if self.kube is None:
+            return
+        found = await self.kube.index(index.name)
+        now = Index.model_validate(found).spec if found is not None else None
+        if now is None or now.collecting or now.work != index.spec.work:
+            asked = now.work.mode if now is not None else "nothing"
+            raise PermanentError(f"{index.name} asks for {asked} now, not for this {index.spec.work.mode}")
 
     async def close(self) -> None:
         """Let go of every connection."""

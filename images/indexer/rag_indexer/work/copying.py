@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +33,7 @@ _BATCH = 1_024
 
 
 class CopyRun:
-    """One copy. Resumable: keys that are there are not written again."""
+    """One copy. Resumable: rows that are there are not written again, and what the origin has no more is removed."""
 
     def __init__(self, context: Context, index: Index, *, must_shorten: bool = False) -> None:
         self._context = context
@@ -57,10 +57,11 @@ class CopyRun:
         try:
             keys = await self._chunks(origin, store)
             documents = await self._ledger(origin, store, keys)
+            await asyncio.to_thread(_remove_others, store, documents, keys)
         except Exception as error:
             await self._tell(message=str(error))
             raise
-        return await self._finish(origin, store, documents, ignored)
+        return await self._finish(origin, store, len(documents), ignored)
 
     async def _chunks(self, origin: IndexStore, store: IndexStore) -> dict[str, list[str]]:
         """Copy every chunk; returns the keys by document."""
@@ -76,28 +77,28 @@ class CopyRun:
         return keys
 
     def _copy(self, store: IndexStore, chunks: Sequence[Chunk]) -> None:
-        there = store.present([chunk.key for chunk in chunks])
-        missing = [replace(chunk, vector=shortened(chunk.vector, self._wanted)) for chunk in chunks if chunk.key not in there]
-        if missing:
-            store.insert_chunks(missing)
-            if lost := {chunk.key for chunk in missing} - store.present([chunk.key for chunk in missing]):
-                raise IndexerError(f"{len(lost)} copied chunks cannot be read")
+        there = {chunk.key: chunk.attributes for chunk in store.chunks_by_key([chunk.key for chunk in chunks])}
+        missing = [self._shortened(chunk) for chunk in chunks if chunk.key not in there]
+        # Positions and metadata may have changed since an earlier attempt while the key stayed.
+        moved = [self._shortened(chunk) for chunk in chunks if there.get(chunk.key, chunk.attributes) != chunk.attributes]
+        store.insert_chunks(missing)
+        store.rewrite_chunks(moved)
+        written = [chunk.key for chunk in (*missing, *moved)]
+        if lost := set(written) - store.present(written):
+            raise IndexerError(f"{len(lost)} copied chunks cannot be read")
 
-    async def _ledger(self, origin: IndexStore, store: IndexStore, keys: dict[str, list[str]]) -> int:
-        """Copy the ledger rows that the copied chunks agree with; remove the chunks of the others. Returns the documents done."""
-        done = 0
+    def _shortened(self, chunk: Chunk) -> Chunk:
+        return replace(chunk, vector=shortened(chunk.vector, self._wanted))
+
+    async def _ledger(self, origin: IndexStore, store: IndexStore, keys: Mapping[str, Sequence[str]]) -> set[str]:
+        """Copy the ledger rows that the copied chunks agree with. Returns their documents."""
+        done: set[str] = set()
         pages = origin.scan_ledger()
         while (page := await asyncio.to_thread(next, pages, None)) is not None:
             rows = [row for row in page if _agrees(row, keys.get(row.document, []))]
             await asyncio.to_thread(store.put_ledger, rows)
-            for row in rows:
-                keys.pop(row.document, None)
-            done += len(rows)
-            self._build = self._build.model_copy(update={"documents": done})
-        left = [key for found in keys.values() for key in found]
-        await asyncio.to_thread(store.delete_chunks, left)
-        if left:
-            logger.info("documents changed while they were copied", extra={"documents": len(keys), "chunks": len(left)})
+            done |= {row.document for row in rows}
+            self._build = self._build.model_copy(update={"documents": len(done)})
         return done
 
     async def _finish(self, origin: IndexStore, store: IndexStore, documents: int, ignored: list[str]) -> dict[str, Any]:
@@ -171,7 +172,18 @@ def _origin(index: Index, wanted: int, must_shorten: bool) -> CopyFrom:
     return origin
 
 
-def _agrees(row: LedgerRow, keys: list[str]) -> bool:
+def _remove_others(store: IndexStore, documents: set[str], keys: Mapping[str, Sequence[str]]) -> None:
+    """Leave only these documents in the copy: others changed while they were copied, or since an earlier attempt. Blocks."""
+    strangers = [row.document for page in store.scan_ledger() for row in page if row.document not in documents]
+    store.delete_ledger(strangers)
+    wanted = {key for document in documents for key in keys.get(document, ())}
+    left = [key for page in store.scan_keys() for key, _ in page if key not in wanted]
+    store.delete_chunks(left)
+    if left or strangers:
+        logger.info("documents changed while they were copied", extra={"ledger": len(strangers), "chunks": len(left)})
+
+
+def _agrees(row: LedgerRow, keys: Sequence[str]) -> bool:
     """Failed documents are copied too when they have no chunks: they need not be tried again at once."""
     if row.state in names.SETTLED:
         return chunks_digest(keys) == (row.chunks_digest or chunks_digest(()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from rag_indexer.indexing.target import Target
@@ -50,12 +50,21 @@ def inspect(store: IndexStore) -> Findings:
 
 
 def sweep(target: Target) -> Findings:
-    """Remove orphans: they are left when a ledger row was lost and its document went away. Other findings are only reported."""
+    """Remove orphans: they are left when a ledger row was lost and its document went away. Other findings are left to the next pass."""
     findings = inspect(target.store)
     if findings.orphans:
         target.store.delete_chunks(findings.orphans)
         target.counts.removed += len(findings.orphans)
+    _ask_for_repair(target.store, findings)
     return findings
+
+
+def _ask_for_repair(store: IndexStore, findings: Findings) -> None:
+    """Documents that the ledger calls done would be no change to the next pass. Of a key that is there twice both rows go."""
+    documents = {*findings.incomplete, *(chunk.document for chunk in store.chunks_by_key(findings.twice))}
+    rows = store.ledger_of(sorted(documents)).values()
+    store.put_ledger([replace(row, state=names.STATE_WRITING) for row in rows])
+    store.delete_chunks(findings.twice)
 
 
 def digest(store: IndexStore) -> str:

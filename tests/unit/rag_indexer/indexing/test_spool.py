@@ -125,6 +125,14 @@ def test_lines_of_a_file_are_remembered_for_its_version(spool: Spool) -> None:
     assert spool.container("s", Entry("faq.jsonl", "v2")) == lines[:1]
 
 
+def test_a_line_keeps_the_file_it_is_in_whatever_its_id_is(spool: Spool) -> None:
+    line = Entry("a#b.jsonl", "v1").inside("a#b.jsonl#c#d", "h1", 0, 5)
+    spool.remember_container("s", Entry("a#b.jsonl", "v1"), [line])
+    spool.add_listed("s", [("s/a#b.jsonl#c#d", line)])
+    assert [entry.file for entry in spool.container("s", Entry("a#b.jsonl", "v1")) or ()] == ["a#b.jsonl"]
+    assert [entry.file for _, entry, _ in _changes(spool)] == ["a#b.jsonl"]
+
+
 def test_shares_of_buckets_meet_and_do_not_overlap() -> None:
     documents = [f"s/{number}" for number in range(300)]
     halves = [{document for document in documents if is_mine(document, *span)} for span in ((0, 341), (341, 682), (682, 1_024))]

@@ -3,10 +3,12 @@ from __future__ import annotations
 import io
 
 import pytest
+from pypdf import PdfWriter
 from reportlab.pdfgen import canvas
 
 from rag_indexer.errors import DocumentError
-from rag_indexer.parsing.documents import parse
+from rag_indexer.parsing import documents
+from rag_indexer.parsing.documents import normalised, parse
 
 MARKDOWN = b"""---
 title: Travel policy
@@ -87,6 +89,16 @@ def test_a_pdf_is_read_page_by_page() -> None:
     assert parsed.title == "A report"
 
 
+@pytest.mark.parametrize("algorithm", ["RC4-128", "AES-128", "AES-256"])
+def test_an_encrypted_pdf_that_opens_without_a_password_is_read(algorithm: str) -> None:
+    pytest.importorskip("cryptography")
+    writer = PdfWriter(clone_from=io.BytesIO(pdf("Page text")))
+    writer.encrypt("", "owner", algorithm=algorithm)
+    file = io.BytesIO()
+    writer.write(file)
+    assert parse("report.pdf", file.getvalue()).text == "Page text"
+
+
 def test_a_scan_has_no_text_and_does_not_fail() -> None:
     assert parse("scan.pdf", pdf("")).text == ""
 
@@ -108,8 +120,34 @@ def test_a_json_line_has_text_title_and_fields() -> None:
         ("a.json", b'{"id": 1}', "no member text, content or body"),
         ("a.md", b"---\n[broken: yaml\n---\ntext", "front matter is not YAML"),
         ("a.html", b"<div>" * 1000 + b"deep", "nested deeper than 400"),
+        ("a.md", b"---\ndate: 2024-31-12\n---\ntext", "cannot be parsed: ValueError: month must be in 1..12"),
+        ("a.md", b"---\nn: 0b_\n---\ntext", "cannot be parsed: ValueError: invalid literal"),
+        pytest.param("a.md", b"---\nn: " + b"[" * 3_000 + b"\n---\ntext", "cannot be parsed: RecursionError", id="deep"),
+        pytest.param("a.md", b"---\nn: 1" + b"0" * 5_000 + b"\n---\ntext", "cannot be parsed: ValueError: Exceeds", id="long number"),
     ],
 )
 def test_what_cannot_be_parsed_says_why(path: str, content: bytes, reason: str) -> None:
     with pytest.raises(DocumentError, match=reason):
         parse(path, content)
+
+
+def test_half_a_character_is_replaced_and_two_halves_are_joined() -> None:
+    parsed = parse("a.md", b'---\ntitle: "a \\ud83d b"\nuri: "https://x/\\ud83d\\ude00"\n---\ntext')
+    assert (parsed.title, parsed.uri) == ("a \ufffd b", "https://x/\U0001f600")
+    assert normalised("one \udc00 two") == "one \ufffd two"
+
+
+def test_a_link_in_front_matter_is_a_string() -> None:
+    levels = [b"a0: &a0 [x, x, x, x, x, x, x, x]", *(b"a%d: &a%d [%s]" % (n, n, b", ".join([b"*a%d" % (n - 1)] * 8)) for n in range(1, 20))]
+    parsed = parse("a.md", b"---\n" + b"\n".join([*levels, b"uri: *a19", b"---", b"text"]))
+    assert (parsed.text, parsed.uri) == ("text", "")
+    assert parse("a.md", b"---\nurl: 7\nuri: https://x\n---\ntext").uri == "https://x"
+
+
+def test_a_machine_without_memory_is_no_fault_of_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(content: bytes) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(documents, "parse_text", exhausted)
+    with pytest.raises(MemoryError):
+        parse("a.txt", b"text")

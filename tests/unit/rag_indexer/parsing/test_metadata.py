@@ -37,6 +37,10 @@ def value(kind: str, raw: Any) -> Any:
         ("StringList", ["a", 1], ["a", "1"]),
         ("StringList", "a, b", ["a", "b"]),
         ("StringList", [], None),
+        *(pytest.param(kind, 1 << 20_000, None, id=f"{kind}-huge") for kind in ("Integer", "Number", "String", "Boolean", "StringList")),
+        pytest.param("String", "a \ud83d b", "a \ufffd b", id="half a character"),
+        ("StringList", {"a": 1}, None),
+        ("Boolean", ["yes"], None),
     ],
 )
 def test_a_value_is_read_as_its_type_or_left_out(kind: str, raw: Any, expected: Any) -> None:
@@ -47,6 +51,7 @@ def test_a_path_pattern_takes_its_group() -> None:
     found = metadata_of("policies/hr/leave.md", Parsed(""), [spec(pathPattern="^policies/([^/]+)/")])
     assert found == {"field": "hr"}
     assert metadata_of("other/x", Parsed(""), [spec(pathPattern="^policies/([^/]+)/")]) == {}
+    assert metadata_of("policies/x", Parsed(""), [spec(pathPattern="^policies/")]) == {}, "a pattern without a group has no value"
 
 
 def test_the_recipe_moves_with_the_declarations_only() -> None:

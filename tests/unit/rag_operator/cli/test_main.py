@@ -83,7 +83,7 @@ def test_a_pipeline_that_does_not_exist_is_one_clear_error(rag: Command) -> None
 @pytest.mark.parametrize(
     ("arguments", "annotation", "value"),
     [
-        (["promote", "handbook"], names.VERB_PROMOTE, "bbbbbbbbbb/2"),
+        (["promote", "handbook", "--nonce", "7"], names.VERB_PROMOTE, "bbbbbbbbbb/2/7"),
         (["promote", "handbook", "--full", "--nonce", "7"], names.VERB_PROMOTE_FULL, "bbbbbbbbbb/7"),
         (["abort", "handbook", "--nonce", "7"], names.VERB_ABORT, "bbbbbbbbbb/7"),
         (["retry", "handbook", "--nonce", "7"], names.VERB_RETRY, "bbbbbbbbbb/7"),

@@ -179,6 +179,20 @@ def test_an_index_has_a_writer_while_a_job_of_it_runs() -> None:
     assert found(index(**stop))[INDEX].stopped
 
 
+@pytest.mark.parametrize(("phase", "stopped"), [("Pending", False), ("Running", False), ("Succeeded", True), ("Failed", True)])
+def test_an_index_has_a_writer_while_a_pod_of_a_job_that_was_deleted_still_runs(phase: str, *, stopped: bool) -> None:
+    stop = {"acknowledged": {"mode": "Stop", "attempt": 1}}
+    pod = child(PODS, "p", INDEX, "indexer", status={"phase": phase}, meta={"deletionTimestamp": time(0)})
+    assert found(index(**stop), pod)[INDEX].stopped == stopped
+
+
+@pytest.mark.parametrize(("conditions", "stopped"), [([], False), (["Complete"], True), (["Failed"], True), (["FailureTarget"], False)])
+def test_a_job_that_nobody_took_up_yet_may_still_write(conditions: list[str], *, stopped: bool) -> None:
+    stop = {"acknowledged": {"mode": "Stop", "attempt": 1}}
+    job = child(JOBS, f"{INDEX}-build-1", INDEX, "indexer", status={"conditions": [{"type": one, "status": "True"} for one in conditions]})
+    assert found(index(**stop), job)[INDEX].stopped == stopped
+
+
 def test_components_that_no_record_names_are_seen_too() -> None:
     stray = child(DEPLOYMENTS, "stray", "stray", "generator", spec={"replicas": 1}, status={})
     assert found(stray)["stray"].exists

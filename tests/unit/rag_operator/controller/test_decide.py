@@ -6,18 +6,23 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from doubles.manifests import OWNER, TEMPLATES, revision_of, spec_of
 from rag_operator import names
 from rag_operator.api.v1alpha1.status import RAGPipelineStatus
 from rag_operator.controller.analysis import Baselines
-from rag_operator.controller.decide import Given, Judged, decide, judge, table
+from rag_operator.controller.decide import Given, Judged, build, decide, judge, table
 from rag_operator.controller.mirror import Key
 from rag_operator.controller.observe import Seen
-from rag_operator.desired import revision_record
+from rag_operator.desired import images, revision_record
+from rag_operator.desired.context import Surroundings
 from rag_operator.kube.child import Child, reduce
 from rag_operator.kube.resources import CONTROLLER_REVISIONS, INDEXES, Resource
-from rag_operator.model.plan import Record, TableIntent
+from rag_operator.model.plan import Record, Rollout, TableIntent
+from rag_operator.model.revision import Revision
 from rag_operator.model.validated import References, Violation
+from rag_operator.rollout.identity import resolve
 
 SPEC = spec_of()
 NOW = 1_800_000_000.0
@@ -99,6 +104,53 @@ def test_a_wrong_spec_leaves_what_is_recorded_as_it_is() -> None:
     assert found.wanted is None
     assert found.newest.name == revision.name
     assert [keep.revision for keep in found.plan.keep] == [revision.name]
+
+
+BETTER = spec_of(
+    sources=[{"name": "docs", "configMap": {"name": "documents"}}, {"name": "more", "configMap": {"name": "notes"}}],
+    embedder={"local": {"model": {"revision": "2"}, "replicas": 3}},
+    gateway={"replicas": 4, "auth": {"apiKeysSecretRef": {"name": "keys"}}},
+    deletionPolicy="Delete",
+)
+THERE: dict[str, dict[str, str]] = {"documents": {}, "notes": {}}
+
+
+@pytest.mark.parametrize("rejected", [False, True], ids=["under way", "rejected and gone"])
+@pytest.mark.parametrize("readable", [True, False], ids=["a reference is lost", "not even readable"])
+def test_a_spec_that_becomes_wrong_changes_nothing_of_what_was_wanted_last(*, rejected: bool, readable: bool) -> None:
+    stable, other = first(), resolve(OWNER.name, BETTER, images=images.chosen(TEMPLATES, BETTER), collection="rag_new_2")
+    rollout = Rollout(candidate=other.name, phase="Indexing", steps=1)
+    record = Record(stable=stable.name, rejected=(other.name,)) if rejected else Record(stable=stable.name, rollout=rollout)
+    recorded = [revision_record.refreshed(OWNER, {"revision": 1, "data": data_of(stable)}, stable, other)]
+    if not rejected:
+        recorded.append(revision_record.refreshed(OWNER, {"revision": 2, "data": data_of(other)}, other, other))
+    look = replace(seen(*(stored(CONTROLLER_REVISIONS, one) for one in recorded), record=record, maps=THERE), spec=BETTER)
+    assert judge(look).valid is not None
+    wrong = replace(look, references=References(config_maps={})) if readable else replace(look, spec=None)
+    before, after = manifests(look), manifests(wrong)
+    assert {name: one for name, one in after.items() if one != before.get(name)} == {}
+    assert set(after) == set(before)
+
+
+def data_of(revision: Revision) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = revision_record.manifest(OWNER, revision, 1)["data"]
+    return found
+
+
+def manifests(look: Seen) -> dict[tuple[str, str], Any]:
+    found = decide(look, judge(look), given())
+    assert found is not None
+    built = build(look, found, Surroundings(cluster="c-1"), NOW)
+    return {(one["kind"], one["metadata"]["name"]): one for one in built}
+
+
+def test_what_was_wanted_last_is_remembered_only_where_it_is_not_a_record_s_own() -> None:
+    stable, other = first(), resolve(OWNER.name, BETTER, images=images.chosen(TEMPLATES, BETTER))
+    kept = {"revision": 1, "data": data_of(stable)}
+    for newest, remembered in ((other, (BETTER, other.images)), (stable, None)):
+        annotations = revision_record.refreshed(OWNER, kept, stable, newest)["metadata"]["annotations"]
+        assert revision_record.last_valid(annotations) == remembered
+    assert annotations[names.ANNOTATION_LAST_VALID] is None  # taken away where it was
 
 
 def test_a_reference_that_is_missing_is_a_violation() -> None:

@@ -30,8 +30,12 @@ def index(mode: str = "Build", attempt: int = 1, *, collecting: bool = False) ->
 
 
 def failed(seconds_ago: float, attempt: int = 1) -> Child:
+    return ended("Failed", seconds_ago, attempt)
+
+
+def ended(how: str, seconds_ago: float, attempt: int = 1) -> Child:
     at = datetime.fromtimestamp(NOW - seconds_ago, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    condition = {"type": "Failed", "status": "True", "lastTransitionTime": at}
+    condition = {"type": how, "status": "True", "lastTransitionTime": at}
     return child(JOBS, f"{NAME}-build-{attempt}", status={"conditions": [condition]})
 
 
@@ -55,6 +59,18 @@ def test_a_build_under_way_goes_on() -> None:
 def test_a_build_that_failed_is_tried_again_only_after_a_while() -> None:
     assert decided(index(), failed(3))[NAME].work.attempt == 1
     assert decided(index(), failed(11))[NAME].work.attempt == 2
+
+
+def test_a_build_that_succeeded_for_an_index_that_was_deleted_since_is_done_again() -> None:
+    assert decided(ended("Complete", 1_000))[NAME].work.attempt == 1  # it is made again, and asks for the Job that is there
+    assert decided(index(), ended("Complete", 3))[NAME].work.attempt == 1  # its result may be on its way
+    assert decided(index(), ended("Complete", 11))[NAME].work.attempt == 2
+
+
+def test_a_job_whose_result_was_told_is_not_done_again() -> None:
+    done = child(INDEXES, NAME, spec=index("Drop").body()["spec"], status={"completed": {"mode": "Drop", "attempt": 1}})
+    job = child(JOBS, f"{NAME}-drop-1", status=ended("Complete", 1_000).status())
+    assert retry_in(done, by_name(done, job), NOW) is None
 
 
 def test_every_further_try_waits_longer_up_to_a_limit() -> None:

@@ -105,6 +105,16 @@ def evaluation_name(pipeline: str) -> str:
     return jobs.evaluation_job_name(pipeline, EvaluationIntent("a" * 10, "b" * 10, 999))
 
 
+def test_a_finished_evaluation_goes_by_itself() -> None:
+    assert evaluation({"configMapRef": {"name": "q", "key": "q.jsonl"}})["spec"]["ttlSecondsAfterFinished"] == jobs.EVALUATION_KEPT
+    assert "ttlSecondsAfterFinished" not in work_job("Build")["spec"]
+
+
+def test_another_rollout_of_the_same_two_revisions_asks_again() -> None:
+    intent = EvaluationIntent("a" * 10, "b" * 10, 1, began=1.0)
+    assert jobs.evaluation_job_name("p", intent) != jobs.evaluation_job_name("p", replace(intent, began=2.0))
+
+
 def test_a_job_serves_nothing_and_asks_nobody_to_scrape_it() -> None:
     template = work_job("Build")["spec"]["template"]
     assert "ports" not in template["spec"]["containers"][0]

@@ -27,7 +27,7 @@ def test_what_changes_in_place_is_kept_beside_data_that_never_change() -> None:
     later = revision_of(spec_of(generator=vllm(replicas=5)))
     assert first.name == later.name
     stored = record.manifest(OWNER, first, 4)
-    renewed = record.refreshed(OWNER, stored, later)
+    renewed = record.refreshed(OWNER, stored, later, later)
     assert renewed["data"] == stored["data"]
     assert renewed["revision"] == 4
     generator = record.revision(renewed).spec.generator

@@ -129,6 +129,14 @@ CASES: list[tuple[str, References, dict[str, Any], str, str, str]] = [
         "must be a regular expression",
     ),
     (
+        "a path pattern whose parentheses are no group",
+        ALL_THERE,
+        {"documents": {"metadata": [{"name": "team", "from": {"pathPattern": r"^\(team\)/"}}]}},
+        "InvalidSpec",
+        "spec.documents.metadata[0].from.pathPattern",
+        "must have exactly one group, which is the value; it has 0",
+    ),
+    (
         "a Milvus cluster where no operator for it is installed",
         changed(milvus_operator=False),
         {"vectorStore": CLUSTER},

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rag_operator import names
 from rag_operator.api.v1alpha1.rollout import Evaluation
 from rag_operator.model.observed import Observed
 from rag_operator.model.plan import Keep, Leaving, Plan, Record, Retired
@@ -44,6 +45,19 @@ def test_a_changed_position_is_recorded_before_anything_is_done_about_it() -> No
 def test_while_references_cannot_be_resolved_nothing_new_begins() -> None:
     assert planned(observed(A), record(), wanted=None).record == record()
     assert planned(observed(A, B), record(rollout=rollout("Indexing")), wanted=None).record.rollout is not None
+
+
+def test_after_status_was_lost_verbs_that_still_stand_are_not_done_again() -> None:
+    old = {names.VERB_ROLLBACK: f"{A.name}/1", names.VERB_REINDEX: "1"}
+    seen = observed(A, B, weights={B.name: 100, A.name: 0}, verbs=old)
+    restored = planned(seen, Record())
+    assert restored.record.retired is not None
+    assert restored.record.retired.revision == A.name
+    assert [note.reason for note in restored.notes] == ["RecordRestored", "VerbIgnored"]
+    after = planned(seen, restored.record).record
+    assert (after.stable, after.rejected, after.reindex) == (B.name, (), "1")
+    again = planned(replace(seen, verbs={**old, names.VERB_ROLLBACK: f"{A.name}/2"}), after).record
+    assert again.stable == A.name
 
 
 def test_a_rejected_revision_waits_for_retry() -> None:
@@ -180,3 +194,22 @@ def test_the_history_keeps_the_last_five_and_ten_rejected() -> None:
 def test_the_rollback_window_closes_on_time(until: float, left: bool) -> None:
     result = planned(observed(B, A), Record(stable=B.name, retired=Retired(A.name, until), epoch=7))
     assert (result.record.retired is not None) == left
+
+
+def test_an_index_that_is_made_anew_makes_progress_from_nothing() -> None:
+    """The mark of the index before must not count: a long build would seem to stand still until it passed it."""
+    old = observed(A, B, components=states(A, B, built=False, ready=False, progress=60_000, uid="old", collecting=True))
+    begun = planned(old, record(rollout=rollout("Provisioning"))).record
+    for minute, done in enumerate((5, 10, 20)):
+        seen = observed(A, B, components=states(A, B, built=False, ready=False, progress=done, uid="new"))
+        begun = planned(seen, begun, now=NOW + 60 * minute).record
+        assert begun.rollout is not None
+        assert begun.rollout.progress_since == NOW + 60 * minute
+
+
+def test_steps_that_are_edited_under_way_give_no_more_traffic_than_was_looked_at() -> None:
+    steps = {"canary": {"steps": [{"setWeight": 50}]}, "analysis": {"margin": "1%"}}
+    shifting = rollout(weight=10, weight_since=NOW, steps=1)
+    result = planned(observed(A, B, weights={A.name: 90, B.name: 10}), record(rollout=shifting), **steps)
+    assert result.record.rollout is not None
+    assert result.record.rollout.weight == 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -34,6 +35,15 @@ def test_promote_approves_what_waits() -> None:
     after = use(names.VERB_PROMOTE, f"{B.name}/2").record.rollout
     assert after is not None
     assert (after.approved, after.waiting_for) == (("2",), "")
+
+
+def test_a_second_wait_for_the_same_is_approved_by_another_nonce() -> None:
+    waiting = record(rollout=rollout(weight=10, waiting_for="analysis"))
+    once = use(names.VERB_PROMOTE, f"{B.name}/analysis/1", waiting).record
+    assert once.rollout is not None
+    again = use(names.VERB_PROMOTE, f"{B.name}/analysis/2", replace(once, rollout=replace(once.rollout, weight=50, waiting_for="analysis")))
+    assert again.record.rollout is not None
+    assert verbs.approval(again.record.rollout, "analysis")
 
 
 @pytest.mark.parametrize(

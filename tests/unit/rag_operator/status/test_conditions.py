@@ -13,7 +13,7 @@ from rag_operator.api.v1alpha1.status import RAGPipelineStatus
 from rag_operator.controller.events import transitions
 from rag_operator.model import codec
 from rag_operator.model.observed import ComponentState, Observed, TableState
-from rag_operator.model.plan import Decision, Plan, Record, Rollout
+from rag_operator.model.plan import Decision, Plan, Record, Retired, Rollout
 from rag_operator.model.validated import Violation
 from rag_operator.rollout.identity import resolve
 from rag_operator.status import conditions
@@ -228,3 +228,10 @@ def test_what_a_person_must_act_on_is_told_before_what_is_merely_waited_for() ->
     assert conditions.why_not_serving(found) == ("ImagePullBackOff", "no image")
     waiting = replace(found, parts={"Gateway": Part(False, "Starting", "no pod")})
     assert conditions.why_not_serving(waiting) == ("Building", "busy")
+
+
+def test_a_revision_that_is_kept_for_rollback_says_the_same_at_every_look() -> None:
+    kept = Record(stable=REVISION.name, retired=Retired("before", NOW + 3600))
+    first = summarize(situation(record=kept))
+    later = summarize(situation(record=kept, before=first, now=NOW + 60))
+    assert later.retired == first.retired
