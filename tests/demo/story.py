@@ -69,6 +69,7 @@ class Story:
 
     def first_revision(self) -> None:
         """Apply the pipeline, watch the index being built, wait until it is Ready."""
+        self._begin_anew()
         begun = time.monotonic()
         self._apply(STATIC)
         with self.terminal.watching(["kubectl", "-n", NAMESPACE, "get", "ragp", PIPELINE, "-w"]):
@@ -133,6 +134,15 @@ class Story:
         asyncio.run(self._roll_back())
 
     # ---------------------------------------------------------------- parts
+    def _begin_anew(self) -> None:
+        """Take away what a run that was cut off left at another model: from there the first one would be a worse one, and be refused."""
+        status = self.pipeline.status()
+        serves = str((status.get("stable") or {}).get("embeddingModel", ""))
+        if not status or (serves.startswith(f"{STATIC.name}@") and not status.get("candidate")):
+            return
+        self.terminal.say(f"an earlier run stopped on its way, at {serves or 'its first revision'}: begin anew")
+        self.kubectl(f"delete ragp {PIPELINE} --timeout=180s")
+
     def _apply(self, model: Model) -> None:
         self.terminal.say(f"embedding model: {model.title}")
         command = f"kubectl -n {NAMESPACE} apply -f {EXAMPLE.relative_to(REPOSITORY)}"
