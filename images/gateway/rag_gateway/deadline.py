@@ -9,6 +9,9 @@ from .errors import BadRequestError, DeadlineExceededError
 
 Clock = Callable[[], float]
 
+# As the embedder has it; a longer number is a mistake, and some cannot even be computed with.
+MOST_DIGITS = 12
+
 
 class Deadline:
     """A moment on a monotonic clock, in seconds."""
@@ -35,6 +38,7 @@ def asked_for(header: str | None, most: float) -> float:
     """Seconds that a request may take: the caller's milliseconds, at most `most`. Raises `BadRequestError` when they are not a number."""
     if header is None:
         return most
-    if not header.isascii() or not header.isdigit() or int(header) == 0:
-        raise BadRequestError(f"x-rag-deadline-ms: {header[:40]!r} is not a positive number of milliseconds", param="x-rag-deadline-ms")
+    if not header.isascii() or not header.isdigit() or len(header) > MOST_DIGITS or int(header) == 0:
+        message = f"x-rag-deadline-ms: {header[:40]!r}, allowed: whole milliseconds, 1 or more, of at most {MOST_DIGITS} digits"
+        raise BadRequestError(message, param="x-rag-deadline-ms")
     return min(most, int(header) / 1000)

@@ -88,6 +88,7 @@ class Scheduler:
         self._owed_to_bulk = 0.0
         self._last_callers = 0
         self._failures = 0
+        self._ended = ""
 
     def queue_length(self, lane: str) -> int:
         """Texts waiting and running."""
@@ -95,6 +96,8 @@ class Scheduler:
 
     def not_alive(self) -> str | None:
         """Why the pod should be restarted, for the liveness check."""
+        if self._ended:
+            return f"nobody works on the queue any more: {self._ended}"
         return f"the last {self._failures} batches failed" if self._failures >= FAILURES_BEFORE_RESTART else None
 
     def submit(self, texts: Sequence[TokenIds], lane: str, deadline_in: float | None = None) -> Call:
@@ -114,16 +117,23 @@ class Scheduler:
         return QueueFullError(found, retry_after=seconds)
 
     async def run(self) -> None:
-        """Compute batches until cancelled."""
-        while True:
-            if not any(lane.oldest() for lane in self._lanes.values()):
-                self._arrived.clear()
-                await self._arrived.wait()
-            await self._wait_for_companions()
-            lane = self._next_lane()
-            batch = self._live(lane.take(self._budget(lane)))
-            if batch:
-                await self._run_batch(lane, batch)
+        """Compute batches until cancelled. Should it end otherwise, `not_alive` says so."""
+        try:
+            while True:
+                await self._turn()
+        except Exception as error:
+            self._ended = f"{type(error).__name__}: {error}"
+            logger.exception("the queue's owner ended")
+
+    async def _turn(self) -> None:
+        if not any(lane.oldest() for lane in self._lanes.values()):
+            self._arrived.clear()
+            await self._arrived.wait()
+        await self._wait_for_companions()
+        lane = self._next_lane()
+        batch = self._live(lane.take(self._budget(lane)))
+        if batch:
+            await self._run_batch(lane, batch)
 
     async def _wait_for_companions(self) -> None:
         start, _ = self._speed.line
@@ -166,12 +176,15 @@ class Scheduler:
             vectors = await self._compute([entry.call.texts[entry.place] for entry in batch])
             if not np.isfinite(vectors).all():
                 raise EngineError("the engine computed NaN or infinity")
+            for entry, vector in list(zip(batch, vectors, strict=True)):  # as many as texts, or none is believed
+                entry.call.store(entry.place, vector)
+            self._failures = 0
         except EngineError as error:
             self._failed(batch, error)
-        else:
-            self._failures = 0
-            for entry, vector in zip(batch, vectors, strict=True):
-                entry.call.store(entry.place, vector)
+        except Exception as error:
+            # Nobody knows all that an engine's libraries raise. It is this batch's failure; the others still need the queue's owner.
+            logger.exception("a batch failed in a way that no engine announces")
+            self._failed(batch, EngineError(f"{type(error).__name__}: {error}"))
         finally:
             self._running[lane.name] = 0
         self._account(lane, batch, self._clock() - began)

@@ -87,4 +87,4 @@ class TorchEngine:
         torch = self._torch
         if precision == "Float32" or self._device == "cpu":
             return torch.float32, "f32"
-        return (torch.bfloat16, "bf16") if torch.cuda.is_bf16_supported() else (torch.float16, "f16")
+        return (torch.bfloat16, "bf16") if torch.cuda.is_bf16_supported(including_emulation=False) else (torch.float16, "f16")

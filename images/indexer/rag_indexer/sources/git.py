@@ -42,6 +42,7 @@ class GitSource:
         self._connect = connect or over_the_network
         self._repo: Repo | None = None
         self._commit = b""
+        self._sizes: dict[bytes, int] = {}
 
     async def entries(self) -> AsyncIterator[Entry]:
         """Every file below the path at the ref."""
@@ -75,6 +76,7 @@ class GitSource:
         if self._repo is not None:
             self._repo.close()
             self._repo = None
+        self._sizes.clear()
         shutil.rmtree(self._path, ignore_errors=True)
 
     def _entries(self, repo: Repo) -> list[Entry]:
@@ -86,8 +88,15 @@ class GitSource:
             # Links and submodules are not files of this repository.
             if stat.S_ISREG(item.mode) and path.startswith(lead):
                 version = item.sha.decode()
-                found.append(Entry(path[len(lead) :], version, f"{self._location.url}@{self._commit.decode()[:12]}:{path}"))
+                uri = f"{self._location.url}@{self._commit.decode()[:12]}:{path}"
+                found.append(Entry(path[len(lead) :], version, uri, self._size(repo, item.sha)))
         return found
+
+    def _size(self, repo: Repo, blob: bytes) -> int:
+        """Bytes of a blob. A tree does not say: each is unpacked once a commit, which costs a small part of what fetching it did."""
+        if blob not in self._sizes:
+            self._sizes[blob] = len(repo.object_store.get_raw(blob)[1])
+        return self._sizes[blob]
 
     async def read(self, entry: Entry) -> bytes:
         """The blob's content. A line of JSON Lines carries its own version, so its file is found in the tree."""

@@ -7,6 +7,7 @@ every vector of the candidate's index.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from rag_indexer.errors import EmbedderError
 from rag_indexer.evaluate.bootstrap import paired_difference
 from rag_indexer.evaluate.job import EvaluationSettings
 from rag_indexer.evaluate.questions import Question, parse
+from rag_indexer.indexing.embedding import TEXTS_PER_REQUEST
 from rag_indexer.work.context import Context
 from rag_indexer.work.evaluation import read_object
 from rag_runtime.contracts import headers
@@ -33,6 +35,7 @@ METRIC = f"Recall@{DEPTH}"
 _CONCURRENCY = 4
 Place = tuple[str, int]  # document and ordinal: what an answer says of a chunk
 Matrix = NDArray[np.float32]
+Answers = list[list[Place] | None]  # question by question; None: not answered in full
 
 
 async def compare_with_exact(context: Context, index: Index, settings: EvaluationSettings) -> dict[str, Any]:
@@ -50,10 +53,15 @@ async def _numbers(context: Context, index: Index, settings: EvaluationSettings)
     vectors = await _embedded(context, index, questions)
     exact = await asyncio.to_thread(nearest, await context.store(index.spec), vectors, index.spec.identity.layout.index.metric)
     stable, candidate = await asyncio.gather(*(_asked(settings, revision, questions) for revision in (settings.stable, settings.candidate)))
+    return _counted(exact, stable, candidate)
+
+
+def _counted(exact: list[list[Place]], stable: Answers, candidate: Answers) -> dict[str, Any]:
+    """The report's numbers; keys without a number are left out."""
     whole = [(truth, one, two) for truth, one, two in zip(exact, stable, candidate, strict=True) if one is not None and two is not None]
     counts = {
         "questions": len(whole),
-        "errors": len(questions) - len(whole),
+        "errors": len(exact) - len(whole),
         "errorsStable": stable.count(None),
         "errorsCandidate": candidate.count(None),
     }
@@ -61,14 +69,14 @@ async def _numbers(context: Context, index: Index, settings: EvaluationSettings)
         return {**counts, "message": "no question was answered by both"}
     ones, twos = [_share(truth, one) for truth, one, _ in whole], [_share(truth, two) for truth, _, two in whole]
     difference = paired_difference(ones, twos, 0)
-    return {
-        **counts,
-        "meanStable": round(float(np.mean(ones)), 6),
-        "meanCandidate": round(float(np.mean(twos)), 6),
-        "difference": round(difference.value, 6),
-        "low": round(difference.low, 6),
-        "high": round(difference.high, 6),
+    numbers = {
+        "meanStable": float(np.mean(ones)),
+        "meanCandidate": float(np.mean(twos)),
+        "difference": difference.value,
+        "low": difference.low,
+        "high": difference.high,
     }
+    return {**counts, **{name: round(value, 6) for name, value in numbers.items() if math.isfinite(value)}}
 
 
 def _text(context: Context, settings: EvaluationSettings) -> str:
@@ -77,12 +85,17 @@ def _text(context: Context, settings: EvaluationSettings) -> str:
 
 
 async def _embedded(context: Context, index: Index, questions: list[Question]) -> Matrix:
-    model = await context.model(index.spec.embedder)
+    client = (await context.model(index.spec.embedder)).embedder.client
+    texts = [question.text for question in questions]
     try:
-        found = await model.embedder.client.embed_queries([question.text for question in questions], timeout=120)
+        # One after another: the queries of people share the lane.
+        found = [
+            await client.embed_queries(texts[start : start + TEXTS_PER_REQUEST], timeout=120)
+            for start in range(0, len(texts), TEXTS_PER_REQUEST)
+        ]
     except EmbeddingError as error:
         raise EmbedderError(f"failed to embed the questions: {error}") from error
-    return found.vectors
+    return np.concatenate([part.vectors for part in found])
 
 
 def nearest(store: IndexStore, queries: Matrix, metric: str, depth: int = DEPTH) -> list[list[Place]]:
@@ -102,7 +115,8 @@ def nearest(store: IndexStore, queries: Matrix, metric: str, depth: int = DEPTH)
 def similarity(queries: Matrix, vectors: Matrix, metric: str) -> Matrix:
     """Higher is nearer, whatever the metric."""
     if metric == "L2":
-        distances: Matrix = -((queries[:, None, :] - vectors[None, :, :]) ** 2).sum(axis=2)
+        # Query by query: all differences at once would be gigabytes.
+        distances: Matrix = np.stack([-((vectors - query) ** 2).sum(axis=1) for query in queries])
         return distances
     if metric == "COSINE":
         queries = queries / np.linalg.norm(queries, axis=1, keepdims=True)
@@ -111,7 +125,7 @@ def similarity(queries: Matrix, vectors: Matrix, metric: str) -> Matrix:
     return products
 
 
-async def _asked(settings: EvaluationSettings, revision: str, questions: list[Question]) -> list[list[Place] | None]:
+async def _asked(settings: EvaluationSettings, revision: str, questions: list[Question]) -> Answers:
     """What a revision finds, question by question; None where it does not answer in full."""
     gate = asyncio.Semaphore(_CONCURRENCY)
     async with httpx.AsyncClient(base_url=settings.gateway_url, timeout=30.0, trust_env=False) as http:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from rag_embedder.batching.scheduler import QUERY_BATCH_SECONDS, Limits
+from rag_embedder.engines.base import Vectors
 from rag_embedder.errors import QueueFullError, RequestError
+from rag_embedder.tokens import TokenIds
 from rag_runtime.contracts.headers import LANE_BULK, LANE_QUERY
 from unit.rag_embedder.batching.simulated import Machine, machine
 
@@ -162,6 +165,36 @@ async def test_a_failed_batch_fails_its_callers_only_and_three_in_a_row_ask_for_
         engine.failing = False
         await engine.submit(10).wait()
         assert engine.scheduler.not_alive() is None
+
+
+async def test_an_error_that_no_engine_announces_fails_its_batch_and_the_queue_goes_on() -> None:
+    async with machine() as engine:
+        compute, engine.scheduler._compute = engine.scheduler._compute, _surprised
+        with pytest.raises(RequestError, match="failed to compute: KeyError: 'shape'"):
+            await asyncio.wait_for(engine.submit(10).wait(), 5)
+        engine.scheduler._compute = compute
+        await asyncio.wait_for(engine.submit(10).wait(), 5)
+        assert engine.scheduler.not_alive() is None
+
+
+async def _surprised(texts: Sequence[TokenIds]) -> Vectors:
+    raise KeyError("shape")
+
+
+async def test_too_few_vectors_are_a_failure_of_the_whole_batch() -> None:
+    async with machine() as engine:
+        compute = engine.scheduler._compute
+        engine.scheduler._compute = lambda texts: compute(texts[:-1])
+        with pytest.raises(RequestError, match="failed to compute: ValueError"):
+            await asyncio.wait_for(engine.submit(10, 10).wait(), 5)
+
+
+async def test_a_queue_without_its_owner_asks_for_a_restart() -> None:
+    async with machine() as engine:
+        engine.scheduler._observer = None  # type: ignore[assignment]  # a bug of our own
+        engine.submit(10)
+        await asyncio.sleep(0.01)
+        assert (engine.scheduler.not_alive() or "").startswith("nobody works on the queue any more: AttributeError: ")
 
 
 async def test_nan_is_a_failure_and_never_an_answer() -> None:

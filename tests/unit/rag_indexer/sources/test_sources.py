@@ -96,12 +96,13 @@ async def test_a_git_repository_is_followed_by_ref(tmp_path: Path) -> None:
     location = GitLocation(url=str(origin), ref=branch, path="docs")
     source = GitSource("s", location, {}, tmp_path / "work", max_bytes=100, connect=local)
     first = await listed(source)
-    assert sorted(first) == ["a.md", "b.md"]
+    assert {path: entry.size for path, entry in first.items()} == {"a.md": 3, "b.md": 3}
     assert await source.read(first["a.md"]) == b"one"
     repository(origin, {"docs/a.md": "changed"})
     second = await listed(source)
     assert second["a.md"].version != first["a.md"].version
     assert second["b.md"].version == first["b.md"].version
+    assert (second["a.md"].size, await listed(source)) == (7, second)
     assert await source.read(second["a.md"]) == b"changed"
     await source.close()
     assert not (tmp_path / "work" / "git-s").exists()
