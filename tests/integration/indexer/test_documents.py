@@ -103,6 +103,16 @@ async def test_a_document_that_cannot_be_parsed_fails_alone(lite: Rig, corpus: C
     assert lite.store.ledger_of([f"{SOURCE}/broken.pdf"])[f"{SOURCE}/broken.pdf"].attempts == 1, "not tried again at once"
 
 
+async def test_metadata_that_no_row_can_hold_fails_its_document_alone(lite: Rig, corpus: Corpus) -> None:
+    lite.metadata = (MetadataSpec.model_validate({"name": "tags", "type": "StringList", "from": {"frontMatter": "tags"}}),)
+    large = json.dumps(["x" * 1_024] * 64)
+    corpus.become({**DOCUMENTS, "large.md": f"---\ntags: {large}\n---\nIt has a text."})
+    assert (await lite.run(lite.source(corpus))).applied
+    row = lite.store.ledger_of([f"{SOURCE}/large.md"])[f"{SOURCE}/large.md"]
+    assert (row.state, "allowed: at most 60000; bytes by field: tags 65729" in row.reason) == ("failed", True), row.reason
+    assert [problem for problem in differences(lite.store, DOCUMENTS) if "large.md" not in problem] == []
+
+
 async def test_a_text_the_embedder_refuses_fails_its_document_alone(lite: Rig, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     from rag_runtime.embeddings import EmbeddingsClient
 

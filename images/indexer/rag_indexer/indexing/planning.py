@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rag_indexer.chunking.chunks import Passage
+from rag_indexer.errors import DocumentError
 from rag_indexer.indexing.reading import Document
 from rag_indexer.indexing.target import Target
 from rag_indexer.parsing.metadata import metadata_of
@@ -65,7 +66,7 @@ def plans(
     ledger: Mapping[str, LedgerRow],
     now: float,
 ) -> list[Plan]:
-    """Compare what the documents produce with what the index holds."""
+    """Compare what the documents produce with what the index holds. A document whose rows cannot be written fails alone."""
     # A ledger row is written before a document's first chunk. Without one only keys that this document produces are looked for, by
     # key: cheap, and it finds the chunks of a row that was lost.
     known = [document.id for document in documents if document.id in ledger]
@@ -73,7 +74,13 @@ def plans(
     existing: dict[str, dict[str, Chunk]] = {document.id: {} for document in documents}
     for chunk in [*target.store.chunks_of(known), *target.store.chunks_by_key(wanted)]:
         existing[chunk.document][chunk.key] = chunk
-    return [_plan(target, document, passages[document.id], existing[document.id], now) for document in documents]
+    made = []
+    for document in documents:
+        try:
+            made.append(_plan(target, document, passages[document.id], existing[document.id], now))
+        except DocumentError as error:
+            made.append(failed(target, replace(document, reason=str(error)), ledger.get(document.id), now))
+    return made
 
 
 def _plan(target: Target, document: Document, passages: Sequence[Passage], existing: Mapping[str, Chunk], now: float) -> Plan:
