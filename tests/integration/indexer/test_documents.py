@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +13,14 @@ import numpy as np
 import pytest
 
 from doubles.indexing import SOURCE, Corpus, Killer, Rig, differences, text_of
-from rag_indexer.errors import IndexerError
+from rag_indexer.errors import EmbedderError, IndexerError
+from rag_indexer.indexing.batching import BATCH_DOCUMENTS
+from rag_indexer.indexing.passing import SourcePass, load_ledger
+from rag_indexer.indexing.spool import Spool
 from rag_runtime.contracts.index import MetadataSpec
-from rag_runtime.embeddings import RejectedError
-from rag_runtime.milvus.rows import Chunk
+from rag_runtime.embeddings import InvalidAnswerError, RejectedError
+from rag_runtime.milvus.port import IndexStore
+from rag_runtime.milvus.rows import Chunk, LedgerRow
 
 DOCUMENTS = {f"{number:02d}.txt": text_of(f"document {number}", 3) for number in range(6)}
 
@@ -96,6 +103,16 @@ async def test_a_document_that_cannot_be_parsed_fails_alone(lite: Rig, corpus: C
     assert lite.store.ledger_of([f"{SOURCE}/broken.pdf"])[f"{SOURCE}/broken.pdf"].attempts == 1, "not tried again at once"
 
 
+async def test_metadata_that_no_row_can_hold_fails_its_document_alone(lite: Rig, corpus: Corpus) -> None:
+    lite.metadata = (MetadataSpec.model_validate({"name": "tags", "type": "StringList", "from": {"frontMatter": "tags"}}),)
+    large = json.dumps(["x" * 1_024] * 64)
+    corpus.become({**DOCUMENTS, "large.md": f"---\ntags: {large}\n---\nIt has a text."})
+    assert (await lite.run(lite.source(corpus))).applied
+    row = lite.store.ledger_of([f"{SOURCE}/large.md"])[f"{SOURCE}/large.md"]
+    assert (row.state, "allowed: at most 60000; bytes by field: tags 65729" in row.reason) == ("failed", True), row.reason
+    assert [problem for problem in differences(lite.store, DOCUMENTS) if "large.md" not in problem] == []
+
+
 async def test_a_text_the_embedder_refuses_fails_its_document_alone(lite: Rig, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     from rag_runtime.embeddings import EmbeddingsClient
 
@@ -146,10 +163,85 @@ async def test_a_store_that_always_forgets_is_reported_and_not_believed(lite: Ri
         await lite.run(lite.source(corpus), Forgetful(lite, 99))
 
 
+class Slow(Killer):
+    """A store whose inserts take a while; `done` is set when the ledger calls a document done."""
+
+    def __init__(self, store: IndexStore, seconds: float = 0.0) -> None:
+        super().__init__(store)
+        self._seconds = seconds
+        self.inserting = 0
+        self.begun, self.done = threading.Event(), threading.Event()
+
+    def insert_chunks(self, chunks: Sequence[Chunk]) -> None:
+        self.inserting += 1
+        self.begun.set()
+        time.sleep(self._seconds)
+        self._store.insert_chunks(chunks)
+        self.inserting -= 1
+
+    def put_ledger(self, rows: Sequence[LedgerRow]) -> None:
+        self._store.put_ledger(rows)
+        if any(row.state == "done" for row in rows):
+            self.done.set()
+
+
+def fail_after(event: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the embedder fail at the text `poison`, once `event` is set."""
+    from rag_runtime.embeddings import EmbeddingsClient
+
+    whole = EmbeddingsClient.embed_documents
+
+    async def failing(self: EmbeddingsClient, texts: Sequence[str], **options: Any) -> Any:
+        if any("poison" in text for text in texts):
+            await asyncio.to_thread(event.wait)
+            raise InvalidAnswerError("nonsense")
+        return await whole(self, texts, **options)
+
+    monkeypatch.setattr(EmbeddingsClient, "embed_documents", failing)
+
+
+MANY = {f"{number:02d}.txt": text_of(f"document {number}", 1) for number in range(BATCH_DOCUMENTS)} | {"later.txt": "This is poison."}
+
+
+async def test_a_pass_that_failed_writes_nothing_any_more(lite: Rig, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus.become(MANY)
+    store = Slow(lite.store, seconds=1.0)
+    fail_after(store.begun, monkeypatch)
+    with pytest.raises(EmbedderError):
+        await lite.run(lite.source(corpus), store)
+    assert (store.begun.is_set(), store.inserting) == (True, 0)
+
+
+async def test_writes_that_a_failed_pass_lost_are_known_after_a_restart(lite: Rig, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus.become(MANY)
+    forgetful = Forgetful(lite, 1)
+    store = Slow(forgetful)  # type: ignore[arg-type]
+    with monkeypatch.context() as first:
+        fail_after(store.done, first)
+        with pytest.raises(EmbedderError):
+            await lite.run(lite.source(corpus), store)  # type: ignore[arg-type]
+    states = [row.state for page in lite.store.scan_ledger() for row in page]
+    assert (states.count("done"), states.count("writing")) == (BATCH_DOCUMENTS - 1, 1)
+    assert (await lite.run(lite.source(corpus))).applied
+    assert differences(lite.store, MANY) == []
+
+
+async def test_what_one_pass_could_not_read_again_the_next_one_does(lite: Rig, corpus: Corpus) -> None:
+    corpus.become(DOCUMENTS)
+    await lite.run(lite.source(corpus))
+    lost = lite.store.chunks_of([f"{SOURCE}/01.txt"])[0]
+    target, spool = lite.target(), Spool(lite.work / "again.spool")
+    await load_ledger(target, spool)
+    spool.remember_written(target.name, [(lost.key, lost.document)])
+    lite.store.delete_chunks([lost.key])
+    assert (await SourcePass(lite.source(corpus), lambda _: True, [target], spool).run())[target.name].applied
+    assert differences(lite.store, DOCUMENTS) == []
+    await target.embedder.client.close()
+    spool.close()
+
+
 @pytest.mark.parametrize("fault", ["nan", "short", "garbage"])
 async def test_vectors_that_cannot_be_right_are_not_written(lite: Rig, corpus: Corpus, fault: str) -> None:
-    from rag_indexer.errors import EmbedderError
-
     corpus.become(DOCUMENTS)
     lite.double.fault = fault
     with pytest.raises(EmbedderError, match="the embedder's answer cannot be used"):

@@ -23,6 +23,7 @@ from rag_indexer.indexing.planning import Plan
 from rag_indexer.indexing.reading import Document, Listed, Reader, Select, take_listing
 from rag_indexer.indexing.spool import Spool
 from rag_indexer.indexing.target import Target
+from rag_indexer.indexing.threads import Threads
 from rag_indexer.indexing.writing import write
 from rag_indexer.sources.port import Source
 from rag_runtime.contracts.collections import STATE_WRITING
@@ -91,7 +92,9 @@ class SourcePass:
         self._spool = spool
         self._clock = clock
         self._on_read = on_read
-        self._dirty: set[str] = set()
+        # A pass that failed may have left something that was not read again.
+        self._dirty = {name for name in self._targets if next(spool.written(name, page=1), None)}
+        self._threads = Threads()
         self._stopping = False
 
     def stop(self) -> None:
@@ -99,7 +102,19 @@ class SourcePass:
         self._stopping = True
 
     async def run(self) -> dict[str, Outcome]:
-        """One pass. An index without its collections or its embedder gets an error of its own and does not hold up the others."""
+        """One pass. An index without its collections or its embedder gets an error of its own and does not hold up the others.
+
+        When it returns or raises, nothing of it writes any more.
+        """
+        try:
+            return await self._run()
+        except (IndexerError, asyncio.CancelledError):
+            await self._look_before_leaving()
+            raise
+        finally:
+            await self._threads.ended()
+
+    async def _run(self) -> dict[str, Outcome]:
         began = self._clock()
         low, high = min(t.low for t in self._targets.values()), max(t.high for t in self._targets.values())
         listed = await take_listing(self._source, self._spool, self._select, now=began, low=low, high=high)
@@ -132,7 +147,7 @@ class SourcePass:
         try:
             deleted = target.counts.deleted
             remove = partial(delete_gone, target, self._source.name, outcome.listed.id, self._spool, now=self._clock())
-            outcome.held = await asyncio.to_thread(remove)
+            outcome.held = await self._threads.run(remove)
             if target.counts.deleted > deleted:
                 self._dirty.add(name)
         except MissingError as error:
@@ -175,6 +190,7 @@ class SourcePass:
         finally:
             flushing.cancel()
             await asyncio.wait({flushing})
+            await self._threads.ended()
         if self._stopping:
             raise PassStoppedError("the pass was stopped before its end")
 
@@ -243,8 +259,8 @@ class SourcePass:
     async def _write_one(self, name: str, batch: _Batch) -> None:
         target = self._targets[name]
         if batch.plans[name]:
-            await asyncio.to_thread(write, target, batch.plans[name], batch.vectors[name], self._spool)
             self._dirty.add(name)
+            await self._threads.run(write, target, batch.plans[name], batch.vectors[name], self._spool)
             target.on_progress()
 
     async def _flush_now_and_then(self) -> None:
@@ -254,20 +270,31 @@ class SourcePass:
             for name in sorted(self._dirty & self._targets.keys()):
                 # A failure is no loss: the last flush of the pass counts.
                 with contextlib.suppress(MilvusError):
-                    await asyncio.shield(asyncio.to_thread(self._targets[name].store.flush))
+                    await self._threads.run(self._targets[name].store.flush)
+
+    async def _look_before_leaving(self) -> None:
+        """The pass ends early, and the process may be about to: what is in the ledger as done must be there all the same."""
+        try:
+            if lost := await self._read_again():
+                logger.warning("acknowledged writes were lost; the next pass writes them again", extra={"documents": len(lost)})
+        except MilvusError as error:
+            logger.warning("what was written could not be read again; the next pass looks", extra={"reason": str(error)})
 
     async def _read_again(self) -> set[str]:
         """Flush, then look for everything written in this pass: acknowledged writes have been lost by servers. Plans what is missing."""
         lost: set[str] = set()
         self._spool.clear_plan()
-        for name in sorted(self._dirty):
-            await asyncio.to_thread(self._targets[name].store.flush)
-            self._dirty.discard(name)
+        for name in sorted(self._dirty & self._targets.keys()):
+            store = self._targets[name].store
+            await asyncio.to_thread(store.flush)
             missing = await asyncio.to_thread(self._missing, name)
+            # Settled rows would be taken for documents whose bytes did not change, after a restart too.
+            rows = [replace(row, state=STATE_WRITING) for row in self._spool.ledger_of(name, sorted(missing)).values()]
+            if rows:
+                await asyncio.to_thread(store.put_ledger, rows)
+                self._spool.put_ledger(name, rows)
+            self._dirty.discard(name)
             self._spool.clear_written(name)
-            # Settled rows would be taken for documents whose bytes did not change.
-            rows = self._spool.ledger_of(name, sorted(missing))
-            self._spool.put_ledger(name, [replace(row, state=STATE_WRITING) for row in rows.values()])
             self._spool.plan_again(name, missing)
             lost |= missing
         return lost

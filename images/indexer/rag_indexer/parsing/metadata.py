@@ -8,17 +8,33 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import orjson
+
+from rag_indexer.errors import DocumentError
 from rag_indexer.parsing.documents import Parsed, whole
 from rag_runtime.contracts.index import MetadataSpec
+from rag_runtime.milvus.schema import MAX_METADATA_BYTES
 
 MAX_STRING = 1_024
 MAX_ITEMS = 64
+# The largest fields that a reason names.
+_NAMED = 5
 
 
 def metadata_of(path: str, parsed: Parsed, declared: Iterable[MetadataSpec]) -> dict[str, Any]:
-    """The values of the declared fields that this document has."""
+    """The values of the declared fields that this document has. Raises `DocumentError` when a row cannot hold them."""
     found = ((spec.name, _typed(spec.type, _raw(path, parsed, spec))) for spec in declared)
-    return {name: value for name, value in found if value is not None}
+    kept = {name: value for name, value in found if value is not None}
+    if (size := _bytes(kept)) > MAX_METADATA_BYTES:
+        largest = sorted(kept, key=lambda name: _bytes(kept[name]), reverse=True)[:_NAMED]
+        named = ", ".join(f"{name} {_bytes(kept[name])}" for name in largest)
+        raise DocumentError(f"declared metadata of {size} bytes, allowed: at most {MAX_METADATA_BYTES}; bytes by field: {named}")
+    return kept
+
+
+def _bytes(value: Any) -> int:
+    """What a value takes in a row."""
+    return len(orjson.dumps(value))
 
 
 def recipe(declared: Iterable[MetadataSpec]) -> str:

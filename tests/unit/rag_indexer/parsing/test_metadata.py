@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from rag_indexer.errors import DocumentError
 from rag_indexer.parsing.documents import Parsed
 from rag_indexer.parsing.metadata import metadata_of, recipe
 from rag_runtime.contracts.index import MetadataSpec
@@ -58,3 +59,9 @@ def test_the_recipe_moves_with_the_declarations_only() -> None:
     assert recipe([spec()]) == recipe([spec()])
     assert recipe([spec()]) != recipe([spec("Integer")])
     assert recipe([]) != recipe([spec()])
+
+
+def test_more_than_a_row_can_hold_is_refused_with_the_sizes() -> None:
+    assert len(value("StringList", ["x" * 900] * 64)) == 64
+    with pytest.raises(DocumentError, match=r"metadata of \d+ bytes, allowed: at most 60000; bytes by field: field 65729"):
+        value("StringList", ["x" * 1_024] * 64)
