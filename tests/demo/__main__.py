@@ -7,6 +7,8 @@ import os
 import sys
 import time
 
+import httpx
+
 from cluster.commands import ClusterError
 from demo.place import NAMESPACE, SYSTEM, place
 from demo.story import Story
@@ -52,7 +54,7 @@ def _chapter(story: Story, number: int, name: str, title: str) -> None:
     story.terminal.heading(number, title)
     try:
         getattr(story, name.replace("-", "_"))()
-    except (CommandError, ClusterError, OSError, TimeoutError) as error:
+    except (CommandError, ClusterError, httpx.HTTPError, OSError, TimeoutError) as error:
         story.terminal.console.print(f"\n[red]chapter {number} ({name}) failed:[/] {error}", markup=True)
         _what_to_look_at(story)
         sys.exit(f"run it again with:  {os.environ.get('MAKE_HINT', 'make demo')} CHAPTERS={name}")

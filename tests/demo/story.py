@@ -74,6 +74,9 @@ class Story:
         self._apply(STATIC)
         with self.terminal.watching(["kubectl", "-n", NAMESPACE, "get", "ragp", PIPELINE, "-w"]):
             wait_for("the pipeline Ready", self.pipeline.ready, timeout=600)
+        url = gateway_url(self.terminal)
+        # A node's proxy learns a moment later than everybody else which pods are ready.
+        wait_for("an answer at the node's port", lambda: _answers(url), timeout=30)
         self.figures["first apply to Ready"] = f"{time.monotonic() - begun:.1f} s"
         self.kubectl("get ragp,ragi,deployments,statefulsets,hpa")
         self._build_figures("static model")
@@ -268,6 +271,13 @@ class Story:
 async def _until(what: str, probe: Callable[[], bool], timeout: float) -> None:
     """`wait_for` beside running clients: the probe runs in a thread."""
     await asyncio.to_thread(wait_for, what, probe, timeout)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.post(f"{url}/v1/retrieve", json={"query": QUESTION, "k": 1}, trust_env=False, timeout=30).is_success
+    except httpx.TransportError:
+        return False
 
 
 def _finds(url: str, question: str, key: str) -> bool:
