@@ -25,7 +25,8 @@ class Upstream:
     def __init__(self) -> None:
         self.script: list[Handler] = [_ones]
         self.calls: list[tuple[dict[str, str], Any]] = []
-        self.card: dict[str, Any] = {"id": "m", "rag": {"fingerprint": "f1", "queryPrompt": "query: ", "documentPrompt": "passage: "}}
+        said = {"fingerprint": "f1", "queryPrompt": "query: ", "documentPrompt": "passage: "}
+        self.card: dict[str, Any] | None = {"id": "m", "rag": said}
         self.url = ""
         self.closing = asyncio.Event()
 
@@ -34,7 +35,7 @@ class Upstream:
         return await (self.script.pop(0) if len(self.script) > 1 else self.script[0])(request)
 
     async def models(self, _: web.Request) -> web.StreamResponse:
-        return web.json_response({"object": "list", "data": [self.card]})
+        return web.json_response({"object": "list", "data": [self.card]}) if self.card else web.Response(status=404)
 
 
 def answer(rows: list[Any], **extra: Any) -> Handler:
@@ -109,6 +110,14 @@ async def test_a_server_that_says_nothing_about_the_model_gets_no_prompts(upstre
         await embedder.embed_queries(["why"], timeout=5)
         assert (await embedder.describe()).fingerprint is None
     assert upstream.calls[0][1]["input"] == ["why"]
+
+
+async def test_a_server_that_does_not_list_its_models_is_asked_all_the_same(upstream: Upstream) -> None:
+    upstream.card = None
+    async with client(upstream) as embedder:
+        await embedder.embed_documents(["because"], timeout=5)
+        assert (await embedder.describe()).dimensions is None
+    assert upstream.calls[0][1]["input"] == ["because"]
 
 
 async def test_key_deadline_and_request_id_travel_in_headers(upstream: Upstream) -> None:

@@ -91,14 +91,18 @@ class EmbeddingsClient:
     async def describe(self, *, timeout: float = 10.0, refresh: bool = False) -> ModelCard:
         """What the server says about the model; remembered until `refresh`. Unknown fields are None for other servers."""
         if self._card is None or refresh:
-            answer, _ = await self._attempts("GET", embedding.PATH_MODELS, None, headers.LANE_QUERY, timeout)
-            self._card = wire.card_of(answer, self.model)
+            answer = await self._offered(embedding.PATH_MODELS, timeout)
+            # Not every OpenAI-compatible server lists its models; then nothing is known.
+            self._card = wire.card_of(answer, self.model) if answer is not None else ModelCard(id=self.model)
         return self._card
 
     async def tokenizer(self, *, timeout: float = 30.0) -> bytes | None:
         """The model's tokenizer.json; None when the server does not offer it."""
+        return await self._offered(embedding.PATH_TOKENIZER, timeout)
+
+    async def _offered(self, path: str, timeout: float) -> bytes | None:
         try:
-            answer, _ = await self._attempts("GET", embedding.PATH_TOKENIZER, None, headers.LANE_QUERY, timeout)
+            answer, _ = await self._attempts("GET", path, None, headers.LANE_QUERY, timeout)
         except RejectedError as error:
             if error.status in (404, 405):
                 return None
