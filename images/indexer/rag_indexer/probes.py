@@ -16,6 +16,7 @@ import numpy as np
 from rag_indexer.errors import EmbedderError
 from rag_indexer.indexing.embedding import Embedder, Refused
 from rag_runtime.contracts import collections as names
+from rag_runtime.contracts.embedding import PRECISION_EIGHT_BIT
 from rag_runtime.milvus.port import IndexStore
 from rag_runtime.milvus.rows import LedgerRow, Vector
 from rag_runtime.milvus.schema import MAX_REASON_BYTES
@@ -38,24 +39,30 @@ TEXTS = (
     "To be, or not to be, that is the question.",
     "Les données personnelles sont conservées pendant la durée nécessaire à leur traitement.",
 )
-# The loosest "equal": 8-bit weights against full precision. Another model is far outside.
-MEAN_COSINE = 0.998
-WORST_COSINE = 0.99
+# "Equal" between engines and machines, 16-bit arithmetic included.
+COSINE = 0.999
+# The loosest: 8-bit weights on either side, which somebody chose. Another model is far outside.
+EIGHT_BIT_MEAN_COSINE = 0.998
+EIGHT_BIT_WORST_COSINE = 0.99
 # A row's text field holds this much base64; longer vectors take several rows.
 _PIECE = MAX_REASON_BYTES // 4 * 4 - 4
+_PRECISION = f"{names.META_PREFIX}probe/precision"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Cosines between stored and present vectors."""
+    """Cosines between stored and present vectors, and whether either were made with 8-bit weights."""
 
     mean: float
     worst: float
+    eight_bit: bool = False
 
     @property
     def equal(self) -> bool:
         """Whether both can be of one model."""
-        return self.mean >= MEAN_COSINE and self.worst >= WORST_COSINE
+        if self.eight_bit:
+            return self.mean >= EIGHT_BIT_MEAN_COSINE and self.worst >= EIGHT_BIT_WORST_COSINE
+        return self.worst >= COSINE
 
 
 async def vectors(embedder: Embedder) -> list[Vector]:
@@ -71,9 +78,9 @@ def _unit(vector: Vector) -> Vector:
     return unit
 
 
-def store_probes(store: IndexStore, probes: Sequence[Vector], now: float) -> None:
-    """Keep the vectors with the index."""
-    rows = []
+def store_probes(store: IndexStore, probes: Sequence[Vector], now: float, precision: str) -> None:
+    """Keep the vectors with the index, and the precision they were made with; empty: the embedder does not say."""
+    rows = [LedgerRow(_PRECISION, "", names.STATE_META, reason=precision, updated=int(now))]
     for number, vector in enumerate(probes):
         text = base64.b64encode(vector.astype("<f4").tobytes()).decode()
         for part, start in enumerate(range(0, len(text), _PIECE)):
@@ -93,17 +100,23 @@ def stored_probes(store: IndexStore, dimensions: int) -> list[Vector]:
     return [_joined(rows, number, len(parts)) for number in range(len(TEXTS))]
 
 
+def stored_precision(store: IndexStore) -> str:
+    """The precision that the kept vectors were made with; empty when it is not known."""
+    row = store.ledger_of([_PRECISION]).get(_PRECISION)
+    return row.reason if row else ""
+
+
 def _joined(rows: Mapping[str, LedgerRow], number: int, parts: int) -> Vector:
     text = "".join(rows[_name(number, part)].reason for part in range(parts))
     return np.frombuffer(base64.b64decode(text), "<f4").copy()
 
 
-def compare(stored: Sequence[Vector], present: Sequence[Vector]) -> Comparison:
-    """Cosines pair by pair; vectors of other lengths are of another model."""
+def compare(stored: Sequence[Vector], present: Sequence[Vector], *precisions: str | None) -> Comparison:
+    """Cosines pair by pair; vectors of other lengths are of another model. `precisions` of both sides, where they are known."""
     if any(len(one) != len(other) for one, other in zip(stored, present, strict=True)):
         return Comparison(0.0, 0.0)
     cosines = [float(one @ other / np.linalg.norm(one)) for one, other in zip(stored, present, strict=True)]
-    return Comparison(float(np.mean(cosines)), min(cosines))
+    return Comparison(float(np.mean(cosines)), min(cosines), PRECISION_EIGHT_BIT in precisions)
 
 
 def _name(number: int, part: int) -> str:

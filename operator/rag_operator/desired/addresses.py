@@ -43,13 +43,15 @@ def milvus_address(owner: Owner, milvus: Milvus) -> str:
 def embedder_access(owner: Owner, revision: Revision) -> EmbedderAccess:
     """How indexers reach the embedder of a revision."""
     chosen, external = revision.spec.embedder.chosen, revision.spec.embedder.external
+    # An endpoint has no prompts of its own, so "unset" means none there, as in the identity and in the routing table.
+    unset = None if external is None else ""
     return EmbedderAccess(
         url=embedder_url(owner, revision),
         model=chosen.declared[0],
         dimensions=chosen.dimensions,
         max_input_tokens=external.max_input_tokens if external is not None else None,
-        query_prefix=chosen.query_prefix,
-        document_prefix=chosen.document_prefix,
+        query_prefix=unset if chosen.query_prefix is None else chosen.query_prefix,
+        document_prefix=unset if chosen.document_prefix is None else chosen.document_prefix,
         credentials_secret_ref=external.credentials_secret_ref if external is not None else None,
     )
 

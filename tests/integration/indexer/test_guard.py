@@ -91,6 +91,15 @@ async def test_a_listing_that_fails_deletes_nothing_and_says_why(lite: Rig, faul
         assert differences(lite.store, DOCUMENTS) == []
 
 
+@pytest.mark.parametrize("key", ["handbook/a//b.txt", "handbook/./b.txt"])
+async def test_a_key_that_cannot_be_listed_is_named(key: str) -> None:
+    async with S3Double(objects() | {key: b"text"}) as server:
+        with pytest.raises(SourceError) as failed:
+            _ = [entry async for entry in bucket(server).entries()]
+    assert f'"{key}"' in str(failed.value)
+    assert "rename that object or choose a prefix without it" in str(failed.value)
+
+
 async def test_documents_that_cannot_be_read_fail_alone_and_keep_their_chunks(lite: Rig) -> None:
     async with S3Double(objects()) as server:
         await lite.run(bucket(server))

@@ -25,7 +25,8 @@ class Upstream:
     def __init__(self) -> None:
         self.script: list[Handler] = [_ones]
         self.calls: list[tuple[dict[str, str], Any]] = []
-        self.card: dict[str, Any] = {"id": "m", "rag": {"fingerprint": "f1", "queryPrompt": "query: ", "documentPrompt": "passage: "}}
+        said = {"fingerprint": "f1", "queryPrompt": "query: ", "documentPrompt": "passage: "}
+        self.card: dict[str, Any] | None = {"id": "m", "rag": said}
         self.url = ""
         self.closing = asyncio.Event()
 
@@ -34,7 +35,7 @@ class Upstream:
         return await (self.script.pop(0) if len(self.script) > 1 else self.script[0])(request)
 
     async def models(self, _: web.Request) -> web.StreamResponse:
-        return web.json_response({"object": "list", "data": [self.card]})
+        return web.json_response({"object": "list", "data": [self.card]}) if self.card else web.Response(status=404)
 
 
 def answer(rows: list[Any], **extra: Any) -> Handler:
@@ -111,6 +112,14 @@ async def test_a_server_that_says_nothing_about_the_model_gets_no_prompts(upstre
     assert upstream.calls[0][1]["input"] == ["why"]
 
 
+async def test_a_server_that_does_not_list_its_models_is_asked_all_the_same(upstream: Upstream) -> None:
+    upstream.card = None
+    async with client(upstream) as embedder:
+        await embedder.embed_documents(["because"], timeout=5)
+        assert (await embedder.describe()).dimensions is None
+    assert upstream.calls[0][1]["input"] == ["because"]
+
+
 async def test_key_deadline_and_request_id_travel_in_headers(upstream: Upstream) -> None:
     async with client(upstream, api_key=lambda: "s3cret", dimensions=2) as embedder:
         with logs.bind(request_id="r7"):
@@ -151,10 +160,33 @@ async def test_a_lying_answer_is_refused_and_not_retried(upstream: Upstream, row
     assert len(upstream.calls) == 1
 
 
-async def test_another_dimension_than_asked_for_is_refused(upstream: Upstream) -> None:
-    async with client(upstream, dimensions=8, send_dimensions=False) as embedder:
+async def _refuse_dimensions(request: web.Request) -> web.StreamResponse:
+    """A server that does not know the parameter; its vectors have four dimensions."""
+    return await (refuse(400) if "dimensions" in await request.json() else _ones)(request)
+
+
+async def test_a_server_that_refuses_the_parameter_dimensions_is_asked_without_it(upstream: Upstream) -> None:
+    upstream.script = [_refuse_dimensions]
+    async with client(upstream, dimensions=4) as embedder:
+        for _ in range(2):
+            assert (await embedder.embed(["a"], lane="query", timeout=5)).vectors.shape == (1, 4)
+    assert ["dimensions" in body for _, body in upstream.calls] == [True, False, False]
+
+
+async def test_vectors_of_another_length_than_asked_for_are_refused(upstream: Upstream) -> None:
+    upstream.script = [_refuse_dimensions]
+    async with client(upstream, dimensions=8) as embedder:
         with pytest.raises(embeddings.InvalidAnswerError, match="4 dimensions, expected 8"):
             await embedder.embed(["a"], lane="query", timeout=5)
+
+
+async def test_a_server_that_took_the_parameter_refuses_the_text(upstream: Upstream) -> None:
+    upstream.script = [_ones, refuse(400)]
+    async with client(upstream, dimensions=4) as embedder:
+        await embedder.embed(["a"], lane="query", timeout=5)
+        with pytest.raises(embeddings.RejectedError):
+            await embedder.embed(["bad"], lane="query", timeout=5)
+    assert len(upstream.calls) == 2
 
 
 async def test_a_server_error_is_retried_until_it_answers(upstream: Upstream) -> None:

@@ -17,6 +17,8 @@ PATH_EMBEDDINGS = "/v1/embeddings"
 PATH_MODELS = "/v1/models"
 PATH_TOKENIZER = "/v1/tokenizer"  # the model's tokenizer.json, for chunkers
 
+PRECISION_EIGHT_BIT = "int8"  # `precision` of a card: vectors are near those of the other precisions, not equal
+
 # `code` of an error answer that a caller acts on.
 CODE_TEXT_TOO_LONG = "context_length_exceeded"
 CODE_OVERLOADED = "overloaded"

@@ -15,7 +15,14 @@ from rag_runtime import logs
 from rag_runtime.contracts import embedding, headers
 from rag_runtime.contracts.embedding import ModelCard
 from rag_runtime.embeddings import wire
-from rag_runtime.embeddings.errors import DeadlineExceededError, InvalidAnswerError, OverloadedError, RejectedError, UnavailableError
+from rag_runtime.embeddings.errors import (
+    DeadlineExceededError,
+    InvalidAnswerError,
+    OverloadedError,
+    RejectedError,
+    TextTooLongError,
+    UnavailableError,
+)
 from rag_runtime.embeddings.wire import Vectors
 from rag_runtime.retry import RetryBudget
 
@@ -46,7 +53,7 @@ class EmbeddingsClient:
     """Embeds queries and documents. A prefix of None means the model's own prompt (from `/v1/models`), "" means none.
 
     `api_key` is called for each request, so a rotated Secret is picked up. `session` is shared when given, else owned and closed.
-    `send_dimensions=False` only checks the length: for servers that refuse the parameter.
+    A server that refuses the parameter `dimensions` is asked without it, and the length is checked all the same.
     """
 
     def __init__(
@@ -55,7 +62,6 @@ class EmbeddingsClient:
         model: str,
         *,
         dimensions: int | None = None,
-        send_dimensions: bool = True,
         query_prefix: str | None = None,
         document_prefix: str | None = None,
         api_key: Callable[[], str | None] = lambda: None,
@@ -66,7 +72,7 @@ class EmbeddingsClient:
         self.url = url.rstrip("/")
         self.model = model
         self.dimensions = dimensions
-        self._send_dimensions = send_dimensions
+        self._takes_dimensions: bool | None = None  # unknown until it has answered once
         self._query_prefix = query_prefix
         self._document_prefix = document_prefix
         self._api_key = api_key
@@ -91,14 +97,18 @@ class EmbeddingsClient:
     async def describe(self, *, timeout: float = 10.0, refresh: bool = False) -> ModelCard:
         """What the server says about the model; remembered until `refresh`. Unknown fields are None for other servers."""
         if self._card is None or refresh:
-            answer, _ = await self._attempts("GET", embedding.PATH_MODELS, None, headers.LANE_QUERY, timeout)
-            self._card = wire.card_of(answer, self.model)
+            answer = await self._offered(embedding.PATH_MODELS, timeout)
+            # Not every OpenAI-compatible server lists its models; then nothing is known.
+            self._card = wire.card_of(answer, self.model) if answer is not None else ModelCard(id=self.model)
         return self._card
 
     async def tokenizer(self, *, timeout: float = 30.0) -> bytes | None:
         """The model's tokenizer.json; None when the server does not offer it."""
+        return await self._offered(embedding.PATH_TOKENIZER, timeout)
+
+    async def _offered(self, path: str, timeout: float) -> bytes | None:
         try:
-            answer, _ = await self._attempts("GET", embedding.PATH_TOKENIZER, None, headers.LANE_QUERY, timeout)
+            answer, _ = await self._attempts("GET", path, None, headers.LANE_QUERY, timeout)
         except RejectedError as error:
             if error.status in (404, 405):
                 return None
@@ -121,7 +131,23 @@ class EmbeddingsClient:
             raise ValueError(f"{len(texts)} texts in one call, allowed: at most {embedding.MAX_INPUTS}")
         if not texts:
             return Embedded(wire.vectors_of(b'{"data":[]}', 0, self.dimensions))
-        body = wire.request_body(self.model, texts, self.dimensions if self._send_dimensions else None)
+        if self.dimensions is None or self._takes_dimensions is False:
+            return await self._embedded(texts, None, lane, timeout)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            found = await self._embedded(texts, self.dimensions, lane, timeout)
+            self._takes_dimensions = True
+        except RejectedError as error:
+            if self._takes_dimensions or error.status not in (400, 422) or isinstance(error, TextTooLongError):
+                raise
+            # It may be the parameter that is refused, also where it names the only length there is.
+            found = await self._embedded(texts, None, lane, timeout - (loop.time() - began))
+            self._takes_dimensions = False
+        return found
+
+    async def _embedded(self, texts: Sequence[str], dimensions: int | None, lane: str, timeout: float) -> Embedded:
+        body = wire.request_body(self.model, texts, dimensions)
         answer, said = await self._attempts("POST", embedding.PATH_EMBEDDINGS, body, lane, timeout)
         vectors = wire.vectors_of(answer, len(texts), self.dimensions)
         return Embedded(vectors, wire.truncated_of(said), said.get(headers.FINGERPRINT))

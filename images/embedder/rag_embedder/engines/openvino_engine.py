@@ -16,6 +16,7 @@ from rag_embedder.model import weights
 from rag_embedder.model.description import Description, Pooling
 from rag_embedder.settings import Precision
 from rag_embedder.tokens import TokenIds
+from rag_runtime.contracts.embedding import PRECISION_EIGHT_BIT
 
 GRAPH_FILES = ("openvino/openvino_model.xml", "onnx/model.onnx")
 # Activations are rounded to 8 bits in groups of so many values. In groups of 128 one-word texts fell below a cosine of 0.99.
@@ -56,7 +57,7 @@ class PackedEngine:
     def __init__(self, model: Description, precision: Precision) -> None:
         if model.pooling == "max":
             raise ModelError("pooling max is not supported for this architecture, allowed: mean, cls, lasttoken")
-        self.precision = "int8" if precision == "Int8" else compute_type(precision)
+        self.precision = PRECISION_EIGHT_BIT if precision == "Int8" else compute_type(precision)
         self.dimensions = int(model.config["hidden_size"])
         self._pooling: Pooling = model.pooling
         offset = model.architecture in _OFFSET_FAMILIES

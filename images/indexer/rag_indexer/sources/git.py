@@ -6,14 +6,18 @@ Only the ref's last commit is fetched, into a bare repository of our own that is
 from __future__ import annotations
 
 import asyncio
+import secrets
 import shlex
 import shutil
 import stat
+import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dulwich.client import GitClient, HTTPUnauthorized, get_transport_and_path
+from dulwich.config import ConfigDict
 from dulwich.errors import GitProtocolError, NotGitRepository
 from dulwich.object_store import iter_tree_contents
 from dulwich.objects import Blob, Commit, ObjectID, Tag
@@ -23,8 +27,13 @@ from rag_indexer.errors import DocumentError, PermanentError, SourceError
 from rag_indexer.sources.port import Entry, GoneError, checked_size
 from rag_runtime.contracts.index import GitSource as Location
 
+T = TypeVar("T")
 Connect = Callable[[str, dict[str, str], Path], tuple[GitClient, str]]
 _FAILURES = (GitProtocolError, NotGitRepository, HTTPUnauthorized, OSError, KeyError, ValueError)
+# A server that says nothing for so long is given up.
+SILENT_SECONDS = 60
+# A listing with its fetch, from a server that says a little all the time too: other sources wait for it.
+LISTING_SECONDS = 900.0
 
 
 class GitSource:
@@ -37,7 +46,8 @@ class GitSource:
         self._location = location
         self._secret = secret
         self._work = work / f"git-{name}"
-        self._path = self._work / "repository"
+        # Of our own: a fetch that was given up may still be running beside the one after it.
+        self._path = self._work / f"repository-{secrets.token_hex(4)}"
         self._max_bytes = max_bytes
         self._connect = connect or over_the_network
         self._repo: Repo | None = None
@@ -46,7 +56,11 @@ class GitSource:
 
     async def entries(self) -> AsyncIterator[Entry]:
         """Every file below the path at the ref."""
-        for entry in await asyncio.to_thread(self._listed):
+        try:
+            listed = await asyncio.wait_for(_apart(self._listed), LISTING_SECONDS)
+        except TimeoutError as error:
+            raise SourceError(f"source {self.name}: {self._location.url} was not listed within {LISTING_SECONDS:.0f} s") from error
+        for entry in listed:
             yield entry
 
     def _listed(self) -> list[Entry]:
@@ -129,10 +143,27 @@ class GitSource:
         await asyncio.to_thread(shutil.rmtree, self._work, ignore_errors=True)
 
 
+def _apart(call: Callable[[], T]) -> asyncio.Future[T]:
+    """Like `asyncio.to_thread`, in a thread that nobody waits for when the process ends: it may hang for ever."""
+    result: Future[T] = Future()
+    result.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            result.set_result(call())
+        except BaseException as error:
+            result.set_exception(error)
+
+    threading.Thread(target=run, name="git", daemon=True).start()
+    return asyncio.wrap_future(result)
+
+
 def over_the_network(url: str, secret: dict[str, str], work: Path) -> tuple[GitClient, str]:
     """A client for https or ssh; everything else is refused, whatever the API let through."""
     if url.startswith("https://"):
-        client, path = get_transport_and_path(url, username=secret.get("username"), password=secret.get("password"))
+        config = ConfigDict()
+        config.set((b"http",), b"timeout", str(SILENT_SECONDS).encode())
+        client, path = get_transport_and_path(url, config, username=secret.get("username"), password=secret.get("password"))
     elif url.startswith("ssh://"):
         client, path = get_transport_and_path(url, ssh_command=_ssh_command(secret, work))
     else:
@@ -148,7 +179,15 @@ def _ssh_command(secret: dict[str, str], work: Path) -> str:
     for path, content in ((key, secret["sshPrivateKey"].strip() + "\n"), (hosts, secret["knownHosts"])):
         path.touch(mode=0o600)
         path.write_text(content)
-    options = ("BatchMode=yes", "StrictHostKeyChecking=yes", f"UserKnownHostsFile={hosts}", "ConnectTimeout=20", "IdentitiesOnly=yes")
+    options = (
+        "BatchMode=yes",
+        "StrictHostKeyChecking=yes",
+        f"UserKnownHostsFile={hosts}",
+        "ConnectTimeout=20",
+        "ServerAliveInterval=15",
+        f"ServerAliveCountMax={SILENT_SECONDS // 15}",
+        "IdentitiesOnly=yes",
+    )
     return shlex.join(["ssh", "-i", str(key), *(part for option in options for part in ("-o", option))])
 
 

@@ -42,7 +42,9 @@ class S3Source:
                     if found["path"].startswith(prefix):
                         yield self._entry(found)
         except (BaseError, OSError, TimeoutError) as error:
-            raise SourceError(f"source {self.name}: failed to list bucket {self._location.bucket}: {_sentence(error)}") from error
+            raise SourceError(
+                f"source {self.name}: failed to list bucket {self._location.bucket}: {_sentence(error)}{_advice(error)}"
+            ) from error
 
     def _entry(self, found: Any) -> Entry:
         key = found["path"]
@@ -92,3 +94,8 @@ def open_store(location: Location, secret: dict[str, str]) -> S3Store:
 def _sentence(error: BaseException) -> str:
     """The first line: what follows it is the library's own debugging output."""
     return (str(error).splitlines() or [type(error).__name__])[0][:300]
+
+
+def _advice(error: BaseException) -> str:
+    """The library gives up a whole listing for one key that it cannot express, and names the key (developmentseed/obstore#429)."""
+    return ": rename that object or choose a prefix without it" if "invalid path" in _sentence(error) else ""

@@ -24,7 +24,7 @@ from rag_indexer.sources.opening import Surroundings
 from rag_indexer.work.shapes import owner_of, shape_of
 from rag_runtime.contracts.embedding import ModelCard
 from rag_runtime.contracts.index import EmbedderAccess, Index, IndexSpec, MilvusAccess
-from rag_runtime.embeddings import EmbeddingError, EmbeddingsClient, RejectedError
+from rag_runtime.embeddings import EmbeddingError, EmbeddingsClient
 from rag_runtime.milvus.connection import Target as MilvusTarget
 from rag_runtime.milvus.connection import Tls, connect, secret_of
 from rag_runtime.milvus.errors import MilvusError, NotOursError, UnsupportedError
@@ -106,7 +106,7 @@ class Context:
         async with contextlib.AsyncExitStack() as unless_kept:
             client = await unless_kept.enter_async_context(self._embeddings(access))
             try:
-                card = await _card(client)
+                card = await client.describe()
                 tokenizer = await client.tokenizer()
             except EmbeddingError as error:
                 raise EmbedderError(f"the embedder at {access.url} does not answer: {error}") from error
@@ -174,16 +174,6 @@ class Context:
         for client in self._clients.values():
             client.close()
         self._clients.clear()
-
-
-async def _card(client: EmbeddingsClient) -> ModelCard:
-    try:
-        return await client.describe()
-    except RejectedError as error:
-        # Not every OpenAI-compatible server lists its models; then nothing is known.
-        if error.status in (404, 405):
-            return ModelCard(id=client.model)
-        raise
 
 
 @contextlib.asynccontextmanager

@@ -125,14 +125,15 @@ class CopyRun:
         """What is known of the model comes along; shorter vectors are another embedder's, which must be of the same weights."""
         kept = await asyncio.to_thread(probes.stored_probes, origin, self._from.dimensions)
         cut = [shortened(vector, self._wanted) for vector in kept]
+        made_with = await asyncio.to_thread(probes.stored_precision, origin)
         if cut:
-            await asyncio.to_thread(probes.store_probes, store, cut, time.time())
+            await asyncio.to_thread(probes.store_probes, store, cut, time.time(), made_with)
         if self._from.dimensions == self._wanted:
             known = await asyncio.to_thread(origin.ledger_of, [health.ABOUT])
             await asyncio.to_thread(store.put_ledger, list(known.values()))
             return
         model = await self._context.model(self._index.spec.embedder, patience=EMBEDDER_SECONDS)
-        if cut and not probes.compare(cut, await probes.vectors(model.embedder)).equal:
+        if cut and not probes.compare(cut, await probes.vectors(model.embedder), made_with, model.card.precision).equal:
             raise PermanentError("the embedder's vectors are not those of the other index, cut: its weights are others")
         await health.remember_about(store, model)
 

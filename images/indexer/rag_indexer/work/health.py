@@ -44,10 +44,11 @@ async def check_probes(target: Target, model: Model, dimensions: int, *, store: 
     kept = await asyncio.to_thread(probes.stored_probes, target.store, dimensions)
     present = await probes.vectors(model.embedder)
     if kept:
-        return "Equal" if probes.compare(kept, present).equal else "Different"
+        made_with = await asyncio.to_thread(probes.stored_precision, target.store)
+        return "Equal" if probes.compare(kept, present, made_with, model.card.precision).equal else "Different"
     if not store:
         return "Unknown"
-    await asyncio.to_thread(probes.store_probes, target.store, present, time.time())
+    await asyncio.to_thread(probes.store_probes, target.store, present, time.time(), model.card.precision or "")
     return "Equal"
 
 

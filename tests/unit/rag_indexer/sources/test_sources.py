@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from dulwich import porcelain
 from dulwich.client import GitClient, LocalGitClient
 
 from rag_indexer.errors import DocumentError, PermanentError, SourceError
+from rag_indexer.sources import git
 from rag_indexer.sources.configmap import ConfigMapSource
 from rag_indexer.sources.directory import DirectorySource
 from rag_indexer.sources.git import GitSource, over_the_network
@@ -115,6 +119,34 @@ async def test_a_git_ref_that_is_not_there_fails_the_listing(tmp_path: Path) -> 
         await listed(GitSource("s", location, {}, tmp_path / "work", max_bytes=100, connect=local))
 
 
+async def test_a_git_server_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(git, "SILENT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        location = GitLocation(url=f"https://127.0.0.1:{silent.getsockname()[1]}/x")
+        with pytest.raises(SourceError, match="timed out"):
+            await asyncio.wait_for(listed(GitSource("s", location, {}, tmp_path, max_bytes=1)), 30)
+
+
+async def test_a_git_listing_that_hangs_ends_and_its_thread_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(git, "LISTING_SECONDS", 0.2)
+    release = threading.Event()
+
+    class Hanging(LocalGitClient):
+        def get_refs(self, *_: Any, **__: Any) -> Any:
+            release.wait()
+            raise OSError("at last")
+
+    location = GitLocation(url=str(tmp_path / "origin"))
+    source = GitSource("s", location, {}, tmp_path / "work", max_bytes=1, connect=lambda url, *_: (Hanging(), url))
+    with pytest.raises(SourceError, match=r"was not listed within 0 s"):
+        await listed(source)
+    await source.close()
+    (thread,) = (thread for thread in threading.enumerate() if thread.name == "git")
+    assert thread.daemon
+    release.set()
+    thread.join()
+
+
 @pytest.mark.parametrize("url", ["file:///etc", "/etc", "git://host/x", "http://host/x"])
 def test_git_goes_over_https_and_ssh_only(url: str, tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match="only https and ssh are allowed"):
@@ -124,7 +156,8 @@ def test_git_goes_over_https_and_ssh_only(url: str, tmp_path: Path) -> None:
 def test_ssh_needs_a_key_and_known_hosts(tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match="lacks knownHosts"):
         over_the_network("ssh://git@host/x", {"sshPrivateKey": "k"}, tmp_path)
-    over_the_network("ssh://git@host/x", {"sshPrivateKey": "k", "knownHosts": "h"}, tmp_path)
+    client, _ = over_the_network("ssh://git@host/x", {"sshPrivateKey": "k", "knownHosts": "h"}, tmp_path)
+    assert "-o ServerAliveInterval=15 -o ServerAliveCountMax=4" in client.ssh_command  # type: ignore[attr-defined]
     assert (tmp_path / "ssh-key").stat().st_mode & 0o777 == 0o600
 
 
