@@ -130,6 +130,7 @@ def test_vllm_answers_scales_changes_and_drains(handbook: Library, cluster: Clus
     begun = time.monotonic()
     handbook.until("the first revision to serve", lambda: ready(handbook), READY)
     print(f"applied to Ready: {time.monotonic() - begun:.0f} s")
+    handbook.until_answering()
     first = handbook.status()["stable"]
 
     chats = asyncio.run(keep_asking(handbook, 1, lambda: True, 60))
