@@ -44,7 +44,7 @@ def generator(cluster: Cluster, name: str) -> dict[str, Any]:
             "maxModelLen": 2048,
             "extraArgs": ["--dtype=bfloat16", "--enforce-eager", "--max-num-seqs=8"],
             "drainTimeout": "60s",
-            "autoscaling": {"minReplicas": 1, "maxReplicas": 2, "targetQueueLength": 8, "scaleDownWindow": "15s"},
+            "autoscaling": {"minReplicas": 1, "maxReplicas": 2, "targetQueueLength": 8, "scaleDownWindow": "120s"},
             "pod": {"resources": {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"memory": "6Gi"}}},
         },
         "sampling": {"temperature": 0.7, "maxTokens": 200},
