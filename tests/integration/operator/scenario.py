@@ -198,6 +198,7 @@ async def scenario(
     own = directory / name
     own.mkdir()
     async with (
+        _farewell(),
         Client(await load(admin), write_timeout=20) as client,
         World(admin, name) as world,
         Proxy(await load(operator or admin)) as proxy,
@@ -213,6 +214,16 @@ async def scenario(
             namespace = await client.get(NAMESPACES, None, name)
             if namespace is not None:
                 await client.delete(NAMESPACES, None, name, uid=namespace["metadata"]["uid"])
+
+
+@asynccontextmanager
+async def _farewell() -> AsyncIterator[None]:
+    """A TLS connection that was cut off in mid-answer is closed when its peer has said goodbye, too, which nobody can wait for: aiohttp
+    asks for a pause before the loop ends."""
+    try:
+        yield
+    finally:
+        await asyncio.sleep(0.1)
 
 
 Step = Callable[[Scenario], Awaitable[None]]
