@@ -25,7 +25,7 @@ from typing import Any, Self
 from cluster import processes
 from cluster.commands import run
 from cluster.control_plane import Address, ControlPlane
-from cluster.processes import Component, free_port, stop, wait_ready
+from cluster.processes import Component, free_ports, stop, wait_ready
 from cluster.tools import binary
 
 ETCD, API, CONTROLLERS = "etcd", "kube-apiserver", "kube-controller-manager"
@@ -51,8 +51,9 @@ class ApiServer:
 
     def __enter__(self) -> Self:
         self.directory = Path(tempfile.mkdtemp(prefix="rag-api-"))
-        address = Address(host="127.0.0.1", port=free_port(), bind="127.0.0.1")
-        self._plane = ControlPlane(self.directory, address, free_port(), free_port())
+        port, *more = free_ports(3)
+        address = Address(host="127.0.0.1", port=port, bind="127.0.0.1")
+        self._plane = ControlPlane(self.directory, address, *more)
         self._components = {component.name: component for component in self._describe()}
         try:
             for name in self._components:

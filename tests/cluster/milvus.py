@@ -29,7 +29,7 @@ from cluster import processes
 from cluster.commands import run
 from cluster.milvus_files import DEFAULT_PORTS, configure, unpack
 from cluster.paths import PACKAGE, cache_dir, exclusive, scratch_directory
-from cluster.processes import Component, free_port, wait_ready
+from cluster.processes import Component, free_ports, wait_ready
 from cluster.steps import step
 
 _REQUIREMENTS = PACKAGE / "images" / "milvus" / "requirements.txt"
@@ -60,8 +60,8 @@ class MilvusServer:
     def __enter__(self) -> Self:
         files = server_files()
         self.directory = Path(tempfile.mkdtemp(prefix="rag-milvus-"))
-        self._ports = {name: free_port() for name in DEFAULT_PORTS}
-        self.metrics_port = free_port()
+        self.metrics_port, *ports = free_ports(len(DEFAULT_PORTS) + 1)
+        self._ports = dict(zip(DEFAULT_PORTS, ports, strict=True))
         configuration = configure(files, self.directory, self._ports)
         self._component = Component(
             name="milvus",

@@ -157,6 +157,16 @@ def free_port() -> int:
             return port
 
 
+def free_ports(count: int) -> list[int]:
+    """So many different free ports."""
+    found: list[int] = []
+    while len(found) < count:
+        port = free_port()
+        if port not in found:
+            found.append(port)
+    return found
+
+
 def _marks(entry: Path) -> dict[str, str]:
     try:
         raw = (entry / "environ").read_bytes()

@@ -76,6 +76,12 @@ def test_a_changed_command_environment_or_file_is_a_reason_to_restart(tmp_path: 
     assert replace(component, timeout=1).fingerprint() == component.fingerprint()
 
 
+def test_free_ports_are_different(monkeypatch: pytest.MonkeyPatch) -> None:
+    offered = iter([17000, 17000, 17001, 17001, 17002])
+    monkeypatch.setattr(processes, "free_port", lambda: next(offered))
+    assert processes.free_ports(3) == [17000, 17001, 17002]
+
+
 def test_a_free_port_can_be_bound() -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", processes.free_port()))
