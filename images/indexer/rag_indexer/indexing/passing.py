@@ -7,11 +7,10 @@ queue, so a slow stage slows the ones before it and memory stays bounded.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from rag_indexer.errors import IndexerError
@@ -21,13 +20,13 @@ from rag_indexer.indexing.deleting import Held, delete_gone
 from rag_indexer.indexing.embedding import Refused
 from rag_indexer.indexing.planning import Plan
 from rag_indexer.indexing.reading import Document, Listed, Reader, Select, take_listing
+from rag_indexer.indexing.rereading import Rereading
 from rag_indexer.indexing.spool import Spool
 from rag_indexer.indexing.target import Target
 from rag_indexer.indexing.threads import Threads
 from rag_indexer.indexing.writing import write
 from rag_indexer.sources.port import Source
-from rag_runtime.contracts.collections import STATE_WRITING
-from rag_runtime.milvus.errors import IncompleteReadError, MilvusError, MissingError
+from rag_runtime.milvus.errors import IncompleteReadError, MissingError
 from rag_runtime.milvus.rows import Vector
 
 logger = logging.getLogger(__name__)
@@ -38,7 +37,6 @@ QUEUED_BATCHES = 1
 EMBEDDING_BATCHES = 2
 # Batches that may be embedded and not yet written: what a crash costs.
 BATCHES_AT_RISK = EMBEDDING_BATCHES + QUEUED_BATCHES + 1
-FLUSH_SECONDS = 10.0
 # How long an embedder may take to say that it is there, where other indexes wait.
 AWAY_SECONDS = 5.0
 # How often writes that were acknowledged and lost are done again before the pass fails.
@@ -92,9 +90,8 @@ class SourcePass:
         self._spool = spool
         self._clock = clock
         self._on_read = on_read
-        # A pass that failed may have left something that was not read again.
-        self._dirty = {name for name in self._targets if next(spool.written(name, page=1), None)}
         self._threads = Threads()
+        self._rereading = Rereading(self._targets, spool, self._threads)
         self._stopping = False
 
     def stop(self) -> None:
@@ -109,7 +106,7 @@ class SourcePass:
         try:
             return await self._run()
         except (IndexerError, asyncio.CancelledError):
-            await self._look_before_leaving()
+            await self._rereading.look_before_leaving()
             raise
         finally:
             await self._threads.ended()
@@ -129,7 +126,7 @@ class SourcePass:
             logger.info("changes", extra={"source": self._source.name, "listing": listed.id, "of": listed.documents, "documents": changes})
         await self._apply(changes)
         for repair in range(REPAIRS + 1):
-            lost = await self._read_again()
+            lost = await self._rereading.lost()
             if not lost:
                 break
             logger.warning("acknowledged writes were lost; writing them again", extra={"documents": len(lost)})
@@ -149,7 +146,7 @@ class SourcePass:
             remove = partial(delete_gone, target, self._source.name, outcome.listed.id, self._spool, now=self._clock())
             outcome.held = await self._threads.run(remove)
             if target.counts.deleted > deleted:
-                self._dirty.add(name)
+                self._rereading.wrote(name)
         except MissingError as error:
             outcome.error = str(error)
             del self._targets[name]
@@ -178,7 +175,7 @@ class SourcePass:
             return
         read: asyncio.Queue[_Batch | None] = asyncio.Queue(QUEUED_BATCHES)
         ready: asyncio.Queue[_Batch | None] = asyncio.Queue(QUEUED_BATCHES)
-        flushing = asyncio.create_task(self._flush_now_and_then())
+        flushing = asyncio.create_task(self._rereading.flush_now_and_then())
         try:
             async with asyncio.TaskGroup() as stages:
                 stages.create_task(self._read(read))
@@ -259,53 +256,9 @@ class SourcePass:
     async def _write_one(self, name: str, batch: _Batch) -> None:
         target = self._targets[name]
         if batch.plans[name]:
-            self._dirty.add(name)
+            self._rereading.wrote(name)
             await self._threads.run(write, target, batch.plans[name], batch.vectors[name], self._spool)
             target.on_progress()
-
-    async def _flush_now_and_then(self) -> None:
-        """The one owner of flushes while writes go on: seldom, because each takes seconds and seals what is there."""
-        while True:
-            await asyncio.sleep(FLUSH_SECONDS)
-            for name in sorted(self._dirty & self._targets.keys()):
-                # A failure is no loss: the last flush of the pass counts.
-                with contextlib.suppress(MilvusError):
-                    await self._threads.run(self._targets[name].store.flush)
-
-    async def _look_before_leaving(self) -> None:
-        """The pass ends early, and the process may be about to: what is in the ledger as done must be there all the same."""
-        try:
-            if lost := await self._read_again():
-                logger.warning("acknowledged writes were lost; the next pass writes them again", extra={"documents": len(lost)})
-        except MilvusError as error:
-            logger.warning("what was written could not be read again; the next pass looks", extra={"reason": str(error)})
-
-    async def _read_again(self) -> set[str]:
-        """Flush, then look for everything written in this pass: acknowledged writes have been lost by servers. Plans what is missing."""
-        lost: set[str] = set()
-        self._spool.clear_plan()
-        for name in sorted(self._dirty & self._targets.keys()):
-            store = self._targets[name].store
-            await asyncio.to_thread(store.flush)
-            missing = await asyncio.to_thread(self._missing, name)
-            # Settled rows would be taken for documents whose bytes did not change, after a restart too.
-            rows = [replace(row, state=STATE_WRITING) for row in self._spool.ledger_of(name, sorted(missing)).values()]
-            if rows:
-                await asyncio.to_thread(store.put_ledger, rows)
-                self._spool.put_ledger(name, rows)
-            self._dirty.discard(name)
-            self._spool.clear_written(name)
-            self._spool.plan_again(name, missing)
-            lost |= missing
-        return lost
-
-    def _missing(self, name: str) -> set[str]:
-        store = self._targets[name].store
-        missing: set[str] = set()
-        for page in self._spool.written(name):
-            present = store.present([key for key, _ in page])
-            missing |= {document for key, document in page if key not in present}
-        return missing
 
 
 async def load_ledger(target: Target, spool: Spool) -> None:
