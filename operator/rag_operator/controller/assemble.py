@@ -9,11 +9,13 @@ from pydantic import ValidationError
 
 from rag_operator import names
 from rag_operator.api.v1alpha1.index_status import EvaluationResult, RAGIndexStatus
-from rag_operator.controller import analysis, components, mounts
-from rag_operator.controller.components import Children, index_status
+from rag_operator.controller import analysis, mounts, pods
+from rag_operator.controller.components import View
+from rag_operator.controller.index_state import index_status
 from rag_operator.controller.observe import Seen
 from rag_operator.desired import jobs, revision_record
 from rag_operator.desired.context import Owner
+from rag_operator.kube.child import Children
 from rag_operator.kube.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, INDEXES, JOBS
 from rag_operator.model.observed import AnalysisReading, EvaluationReading, MetricReading, Observed, TableState
 from rag_operator.model.plan import EvaluationIntent
@@ -63,12 +65,12 @@ def observed(seen: Seen, revisions: Mapping[str, Revision], wanted: Revision | N
     stable = revisions.get(seen.record.stable or "")
     known = [*revisions.values(), *([wanted] if wanted is not None and wanted.name not in revisions else [])]
     table = stored_table(seen)
-    weights = table[0].weights if table is not None else None
+    view = View(known, seen.children, seen.slow, stable, table[0].weights if table is not None else {})
     indexes = {revision.index.name for revision in revisions.values()}
     reading = seen.gateways
     return Observed(
-        components=components.states(known, seen.children, seen.slow, stable, weights),
-        pairs=components.pairs(known, seen.children, seen.slow, stable, weights),
+        components=view.states(),
+        pairs=view.pairs(),
         revisions=dict(revisions),
         table=table[0] if table is not None else None,
         gateways=reading.pods if reading is not None else (),
@@ -101,7 +103,7 @@ def evaluation(seen: Seen, revisions: Mapping[str, Revision]) -> EvaluationReadi
     if result is None:
         if job is None:
             return None
-        failed = components.job_failed(name, seen.children)
+        failed = pods.job_failed(name, seen.children)
         return EvaluationReading(intent.stable, intent.candidate, intent.attempt, running=failed is None, error=failed or "")
     return _reading(intent, result, exact=stable is not None and gates.layout_only(stable, candidate))
 

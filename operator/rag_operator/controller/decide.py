@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from rag_operator import names
 from rag_operator.api.v1alpha1.index_status import RAGIndexStatus
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
-from rag_operator.controller import analysis, assemble, components, indexes, mounts
+from rag_operator.controller import analysis, assemble, indexes, mounts
+from rag_operator.controller.components import View
 from rag_operator.controller.observe import Seen
 from rag_operator.desired import addresses, images, revision_record, routing
 from rag_operator.desired.children import Wanted, children
@@ -83,10 +84,9 @@ def refreshed(seen: Seen, decided: Decided | None) -> Decided | None:
         return None
     stable = decided.revisions.get(decided.plan.record.stable or "")
     stored = assemble.stored_table(seen)
-    weights = stored[0].weights if stored is not None else None
-    states = components.states(decided.revisions.values(), seen.children, seen.slow, stable, weights)
-    pairs = components.pairs(decided.revisions.values(), seen.children, seen.slow, stable, weights)
-    observed = replace(decided.observed, components=states, pairs=pairs, table=stored[0] if stored is not None else None)
+    weights = stored[0].weights if stored is not None else {}
+    view = View(decided.revisions.values(), seen.children, seen.slow, stable, weights)
+    observed = replace(decided.observed, components=view.states(), pairs=view.pairs(), table=stored[0] if stored is not None else None)
     record = decided.plan.record
     if stored is not None:
         record = replace(record, epoch=max(record.epoch, stored[0].epoch))

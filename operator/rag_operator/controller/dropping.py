@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from rag_operator import names
 from rag_operator.api.v1alpha1.index_status import Work
-from rag_operator.controller import assemble, components, indexes, pods
+from rag_operator.controller import assemble, indexes, pods
+from rag_operator.controller.components import troubles_of
 from rag_operator.controller.observe import Seen
 from rag_operator.desired import images, indexer, jobs
 from rag_operator.desired.context import IndexIntent, Manifest, Surroundings
@@ -129,14 +130,14 @@ def _writers(seen: Seen) -> Iterable[Child]:
     for child in seen.children.values():
         syncs = child.kind == DEPLOYMENTS.kind and child.name == names.indexer(seen.key.name)
         fills = child.kind == JOBS.kind and _indexes_something(child)
-        if syncs or (fills and not child.status().get("completionTime") and components.job_failed(child.name, seen.children) is None):
+        if syncs or (fills and not child.status().get("completionTime") and pods.job_failed(child.name, seen.children) is None):
             yield child
 
 
 def _pods(seen: Seen) -> Iterable[str]:
     """Indexers that have not ended, terminating ones too."""
     for child in seen.children.values():
-        if child.kind == PODS.kind and _indexes_something(child) and child.status().get("phase") not in ("Succeeded", "Failed"):
+        if child.kind == PODS.kind and _indexes_something(child) and not pods.ended(child):
             yield child.name
 
 
@@ -156,7 +157,7 @@ def _why(seen: Seen, works: Mapping[str, Work], writers: Iterable[Child], busy: 
 
 
 def _why_index(seen: Seen, name: str, work: Work) -> str:
-    failed = components.job_failed(jobs.work_job_name(name, work) or "", seen.children)
-    trouble = pods.worst(components.troubles_of(name, seen.children, seen.slow))
+    failed = pods.job_failed(jobs.work_job_name(name, work) or "", seen.children)
+    trouble = pods.worst(troubles_of(name, seen.children, seen.slow))
     said = failed or (f"{trouble.reason}: {trouble.message}" if trouble is not None else "")
     return f"{name} is being dropped{': ' + said if said else ''}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from rag_operator import names
-from rag_operator.controller import assemble, components, decide
+from rag_operator.controller import assemble, decide, pods
 from rag_operator.controller.decide import Decided
 from rag_operator.controller.observe import Seen
 from rag_operator.controller.writer import Writer
@@ -105,7 +105,7 @@ async def _stop_jobs(writer: Writer, seen: Seen, manifests: Iterable[Mapping[str
         seen.children,
         seen.uid,
         "nobody wants its result",
-        lambda child: child.kind == JOBS.kind and child.name not in wanted and not components.job_ended(child),
+        lambda child: child.kind == JOBS.kind and child.name not in wanted and not pods.job_ended(child),
     )
 
 

@@ -9,11 +9,11 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from rag_operator.api.v1alpha1.index_status import RAGIndexStatus, Work
-from rag_operator.controller.components import Children, index_status, is_built
+from rag_operator.controller.index_state import index_status, is_built
 from rag_operator.desired import jobs
 from rag_operator.desired.context import IndexIntent
 from rag_operator.desired.work import Collecting, Donor, next_work
-from rag_operator.kube.child import Child
+from rag_operator.kube.child import Child, Children
 from rag_operator.kube.resources import INDEXES, JOBS
 from rag_operator.model.plan import Plan
 from rag_operator.model.revision import Revision

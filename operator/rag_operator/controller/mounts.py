@@ -6,10 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from rag_operator import names
 from rag_operator.controller import pods
-from rag_operator.controller.components import Children
 from rag_operator.desired import credentials, routing
 from rag_operator.desired.credentials import Part
-from rag_operator.kube.child import Child
+from rag_operator.kube.child import Child, Children
 from rag_operator.kube.resources import DEPLOYMENTS, PODS
 from rag_operator.model.revision import Revision
 from rag_runtime.contracts.routing import RoutingTable
@@ -56,4 +55,4 @@ def _answering(children: Children) -> Iterator[Child]:
 
 
 def _may_answer(pod: Child) -> bool:
-    return pod.status().get("phase") not in ("Succeeded", "Failed") and (pods.ready(pod) or not pod.deleting)
+    return not pods.ended(pod) and (pods.ready(pod) or not pod.deleting)

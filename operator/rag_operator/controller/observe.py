@@ -13,12 +13,11 @@ from rag_operator import errors, names
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.api.v1alpha1.status import RAGPipelineStatus
 from rag_operator.controller import pods
-from rag_operator.controller.components import Children
 from rag_operator.controller.mirror import Key, Mirror
 from rag_operator.controller.pods import Trouble
 from rag_operator.controller.scrape import GatewayReading, Scraper
 from rag_operator.controller.scrape import read as read_gateways
-from rag_operator.kube.child import Child, reduce
+from rag_operator.kube.child import Child, Children, reduce
 from rag_operator.kube.client import Client, Object
 from rag_operator.kube.resources import CLAIMS, CONFIG_MAPS, DEPLOYMENTS, EVENTS, INDEXES, MILVUS, PIPELINES, POD_MONITORS, PODS, Resource
 from rag_operator.model import codec
@@ -142,7 +141,8 @@ class Observer:
             listed = await self._client.list(PODS, key.namespace, labels=labels)
         except errors.ApiError:
             return None
-        return await read_gateways((reduce(PODS, body) for body in listed if not _ended(body) and not _is_the_node(body)), self._scrape)
+        gateways = (reduce(PODS, body) for body in listed if not _is_the_node(body))
+        return await read_gateways((pod for pod in gateways if not pods.ended(pod)), self._scrape)
 
     async def _slow(self, key: Key, children: Children) -> Iterable[Trouble]:
         """What Events say of pods that the kubelet cannot start: a Secret or a volume that is missing shows nowhere else."""
@@ -159,7 +159,7 @@ class Observer:
         return [Trouble(event.get("reason", ""), event.get("message", "")[:400], pod.name) for event in events[-3:]]
 
 
-def own(children: Mapping[tuple[str, str], Child], uid: str) -> dict[tuple[str, str], Child]:
+def own(children: Children, uid: str) -> dict[tuple[str, str], Child]:
     """Children of this very pipeline: controlled by it, or by a workload of it, or by nobody after a restore."""
     return {name: child for name, child in children.items() if child.owner in (uid, None) or child.kind == PODS.kind}
 
@@ -214,7 +214,3 @@ def _is_component(child: Child) -> bool:
 def _is_the_node(pod: Mapping[str, Any]) -> bool:
     """Whether its address is the node's: no gateway of ours is, but who may make such pods could label one and have the node called."""
     return bool((pod.get("spec") or {}).get("hostNetwork"))
-
-
-def _ended(pod: Mapping[str, Any]) -> bool:
-    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")

@@ -8,10 +8,10 @@ from typing import Final
 from rag_operator import names
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.controller import pods
-from rag_operator.controller.components import Children, troubles_of
+from rag_operator.controller.components import troubles_of
 from rag_operator.controller.mounts import words
 from rag_operator.controller.pods import Trouble
-from rag_operator.kube.child import Child
+from rag_operator.kube.child import Child, Children
 from rag_operator.kube.resources import AUTOSCALERS, CLAIMS, DEPLOYMENTS, INGRESSES, MILVUS, STATEFUL_SETS
 from rag_operator.status.situation import Failure, Part, PartName
 

@@ -1,4 +1,4 @@
-"""What the scheduler, the kubelet and the workload controllers say about pods, in their own words."""
+"""What the scheduler, the kubelet and the workload controllers say about pods and Jobs, in their own words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rag_operator.kube.child import Child
+from rag_operator.kube.child import Child, Children
+from rag_operator.kube.resources import JOBS
 
 # Waiting reasons of a container that is merely starting.
 _STARTING: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
@@ -77,6 +78,25 @@ def ready(pod: Child) -> bool:
     """Whether the pod takes requests."""
     conditions = pod.status().get("conditions") or ()
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def ended(pod: Child) -> bool:
+    """Whether the pod is over, one way or the other."""
+    return pod.status().get("phase") in ("Succeeded", "Failed")
+
+
+def job_ended(job: Child) -> bool:
+    """Whether a Job is over, one way or the other; one that nobody took up yet is not."""
+    return any(one["type"] in ("Complete", "Failed") and one["status"] == "True" for one in job.status().get("conditions") or ())
+
+
+def job_failed(name: str, children: Children) -> str | None:
+    """Why the Job ended without success, or `None`."""
+    job = children.get((JOBS.kind, name))
+    for condition in job.status().get("conditions") or () if job else ():
+        if condition["type"] == "Failed" and condition["status"] == "True":
+            return str(condition.get("message") or condition.get("reason") or "failed")
+    return None
 
 
 def _of_container(pod: str, container: Mapping[str, Any]) -> Iterator[Trouble]:

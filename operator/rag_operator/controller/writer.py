@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from rag_operator import errors, metrics, names
-from rag_operator.controller.components import Children
 from rag_operator.controller.mirror import Key, Mirror
 from rag_operator.kube import apply, resources
-from rag_operator.kube.child import Child
+from rag_operator.kube.child import Child, Children
 from rag_operator.kube.client import Client, Object
 from rag_operator.kube.resources import CONTROLLER_REVISIONS, INDEXES, PIPELINES, Resource
 

@@ -81,6 +81,9 @@ class Child:
         return self.body().get("status") or {}
 
 
+Children = Mapping[tuple[str, str], Child]  # by kind and name
+
+
 def reduce(resource: Resource, body: Mapping[str, Any]) -> Child:
     """What to keep of an object."""
     meta = body["metadata"]

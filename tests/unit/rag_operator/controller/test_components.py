@@ -9,7 +9,7 @@ import pytest
 
 from doubles.manifests import spec_of
 from rag_operator import names
-from rag_operator.controller.components import pairs, states
+from rag_operator.controller.components import View
 from rag_operator.kube.child import Child, reduce
 from rag_operator.kube.resources import DEPLOYMENTS, INDEXES, JOBS, PODS, Resource
 from rag_operator.model.observed import ComponentState
@@ -48,7 +48,7 @@ def filled(**changes: Any) -> dict[str, Any]:
 
 
 def found(*children: Child, weights: dict[str, int] | None = None) -> dict[str, ComponentState]:
-    return states([REVISION], {(one.kind, one.name): one for one in children}, weights=weights)
+    return View([REVISION], {(one.kind, one.name): one for one in children}, weights=weights or {}).states()
 
 
 def deployment(ready: int) -> Child:
@@ -127,8 +127,8 @@ def shared(filled_by: Revision, observed: dict[str, Any], weights: dict[str, int
     status = filled(observed={"loaded": True, "pendingRows": 0, **observed})
     spec = {"collecting": False, "embedder": {"url": url_of(filled_by)}}
     children = {(INDEXES.kind, INDEX): child(INDEXES, INDEX, INDEX, "index", spec=spec, status=status)}
-    both = [REVISION, REBUILT]
-    return states(both, children, weights=weights)[INDEX], pairs(both, children, weights=weights)
+    view = View([REVISION, REBUILT], children, weights=weights or {})
+    return view.states()[INDEX], view.pairs()
 
 
 def seen_by(**probes: str) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def test_revisions_with_one_embedder_have_one_opinion_of_their_index() -> None:
     more = resolve("handbook", spec_of(retrieval={"topK": 20}))
     spec = {"collecting": False, "embedder": {"url": url_of(REVISION)}}
     children = {(INDEXES.kind, INDEX): child(INDEXES, INDEX, INDEX, "index", spec=spec, status=filled())}
-    assert pairs([REVISION, more], children) == {}
+    assert View([REVISION, more], children).pairs() == {}
 
 
 def test_an_index_has_a_writer_while_a_job_of_it_runs() -> None:

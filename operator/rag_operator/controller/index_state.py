@@ -1,0 +1,171 @@
+"""How an index stands, from what its indexers reported and what may still write into it. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from rag_operator import names
+from rag_operator.api.v1alpha1.index_status import RAGIndexStatus
+from rag_operator.controller import pods
+from rag_operator.desired import addresses
+from rag_operator.desired.context import Owner
+from rag_operator.kube.child import Child, Children
+from rag_operator.kube.resources import INDEXES, JOBS, PODS
+from rag_operator.model.observed import MISMATCH, ComponentState
+from rag_operator.model.revision import Revision
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Another embedder than the one that fills an index. `trusted`: it answers already, so not to have looked takes nothing away."""
+
+    url: str
+    trusted: bool
+
+
+def index_status(name: str, children: Children) -> RAGIndexStatus | None:
+    """What indexers reported of an index; `None` when there is none, or it cannot be read."""
+    child = children.get((INDEXES.kind, name))
+    if child is None:
+        return None
+    try:
+        return RAGIndexStatus.model_validate(child.status())
+    except ValidationError:
+        return None
+
+
+def other_pair(revision: Revision, children: Children, *, trusted: bool) -> Pair | None:
+    """The revision's embedder with its index, unless it is the one that fills the index."""
+    index = children.get((INDEXES.kind, revision.index.name))
+    filling = _filling(index) if index is not None else None
+    if index is None or filling is None:
+        return None
+    url = addresses.embedder_url(Owner(index.pipeline, index.namespace, ""), revision)
+    return Pair(url, trusted) if url != filling else None
+
+
+def _filling(index: Child) -> str | None:
+    found: str | None = ((index.body().get("spec") or {}).get("embedder") or {}).get("url")
+    return found
+
+
+def state(name: str, children: Children, since: float, *, answering: bool = False, pair: Pair | None = None) -> ComponentState:
+    """An index as the embedder that fills it finds it, or as the one of `pair` does. `since`: how new its listing must be."""
+    child = children.get((INDEXES.kind, name))
+    if child is None:
+        return ComponentState("index", name, reason="Missing", message="not made yet")
+    status = index_status(name, children) or RAGIndexStatus()
+    built, caught = is_built(status), _caught_up(status, since)
+    reason, message = _reason(status, built=built, caught_up=caught, answering=answering)
+    probes = _probes(status, pair.url if pair is not None else _filling(child), fills=pair is None)
+    failed = probes == "Different"
+    if failed:
+        reason, message = MISMATCH, "the embedder's vectors differ from those in the index: its model or weights changed"
+    elif not reason and probes != "Equal" and not (pair.trusted if pair is not None else answering):
+        reason, message = "Unverified", "the embedder was not yet compared with the index"
+    done = status.completed.mode if status.completed is not None else ""
+    return ComponentState(
+        kind="index",
+        name=name,
+        uid=child.uid,
+        exists=True,
+        ready=not reason and not child.deleting,
+        failed=failed,
+        reason=reason,
+        message=message,
+        progress=_progress(status),
+        built=built,
+        caught_up=caught,
+        failed_documents=_failed_documents(status),
+        stopped=_stopped(name, status, children),
+        collecting=bool((child.body().get("spec") or {}).get("collecting")),
+        dropped=done == "Drop",
+    )
+
+
+def _stopped(name: str, status: RAGIndexStatus, children: Children) -> bool:
+    """Whether nobody writes into the index any more: the syncer let go of it, and no Job of it can still run.
+
+    A Job that was deleted leaves its pods behind for as long as they take to end, and what they build would outlive the drop.
+    """
+    let_go = status.acknowledged is not None and status.acknowledged.mode in ("Stop", "Drop")
+    return let_go and not any(_may_write(name, child) for child in children.values())
+
+
+def _may_write(index: str, child: Child) -> bool:
+    if child.kind == JOBS.kind:
+        return (child.component == index or child.name.startswith(f"{index}-")) and not pods.job_ended(child)
+    indexes = child.kind == PODS.kind and child.component == index and child.labels.get(names.LABEL_KIND) == names.KIND_INDEXER
+    return indexes and not pods.ended(child)
+
+
+def is_built(status: RAGIndexStatus) -> bool:
+    """Whether the build or copy of an index ended."""
+    return _built_at(status) is not None
+
+
+def _built_at(status: RAGIndexStatus) -> float | None:
+    if status.build is not None and status.build.completion_time is not None:
+        return status.build.completion_time.seconds
+    done = status.completed is not None and status.completed.mode in ("Build", "Copy")
+    return 0.0 if done else None
+
+
+def _failed_documents(status: RAGIndexStatus) -> int:
+    """Documents that the index lacks because they could not be indexed."""
+    if status.sync is not None:
+        return status.sync.failed_count
+    return status.build.failed if status.build is not None else 0
+
+
+def _reason(status: RAGIndexStatus, *, built: bool, caught_up: bool, answering: bool) -> tuple[str, str]:
+    seen = status.observed
+    if not built:
+        build = status.build
+        # Numbers are in the RAGIndex: a message must not change with every document.
+        return "Building", build.message if build is not None and build.message else "documents are being indexed"
+    if answering:
+        # It was ready when it got its weight; a listing under way, or a syncer that starts again, takes nothing away from it.
+        return ("", "") if seen is None or seen.loaded else ("Loading", "the collection is not loaded")
+    if not caught_up:
+        return "CatchingUp", "waits for a listing of the sources that began after the build"
+    if seen is None or not seen.loaded:
+        return "Loading", "the collection is not loaded yet"
+    if seen.pending_rows:
+        return "Indexing", "rows wait to be indexed by the store"
+    return "", ""
+
+
+def _probes(status: RAGIndexStatus, url: str | None, *, fills: bool) -> str:
+    """What was measured of this very embedder. A syncer that does not say whom it asked knows the one that fills the index only."""
+    seen = status.observed
+    if seen is None:
+        return "Unknown"
+    if fills and not seen.embedders:
+        return seen.probes
+    return next((embedder.probes for embedder in seen.embedders if embedder.url == url), "Unknown")
+
+
+def _progress(status: RAGIndexStatus) -> int:
+    build = status.build.documents + status.build.chunks if status.build is not None else 0
+    return build + (status.sync.chunks if status.sync is not None else 0) + int(is_built(status))
+
+
+def _caught_up(status: RAGIndexStatus, since: float) -> bool:
+    """Whether the index applied a listing that began after its build ended, and is no older than stable's (`since`)."""
+    listing = status.sync.listing if status.sync is not None else None
+    built = _built_at(status)
+    return listing is not None and built is not None and listing.start_time.seconds >= max(since, built)
+
+
+def listing_start(stable: Revision | None, children: Children) -> float:
+    """When the listing of the stable index began, less what another may be behind; 0 when it has none."""
+    status = index_status(stable.index.name, children) if stable is not None else None
+    listing = status.sync.listing if status is not None and status.sync is not None else None
+    if stable is None or listing is None:
+        return 0.0
+    # Both apply the same listings, one a moment after the other: a candidate that serves must not flap with every listing.
+    slack = 60.0 + 2 * max(source.sync_interval.seconds for source in stable.spec.sources)
+    return listing.start_time.seconds - slack
