@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rag_operator.model.observed import ComponentState
+from rag_operator.model.observed import MISMATCH, ComponentState
 from rag_operator.model.plan import Gate, Note, Record, Rollout, RolloutPhase
 from rag_operator.rollout import analysis, gates, traffic, triggers
 from rag_operator.rollout.bluegreen import has_gates, steps_of
@@ -61,10 +61,12 @@ def _follow_policy(situation: Situation, record: Record, rollout: Rollout) -> Ou
 
 
 def _not_broken(situation: Situation, record: Record, rollout: Rollout) -> Outcome:
-    why = triggers.broken(situation, record)
-    if not why:
+    failed = triggers.broken(situation, record)
+    if failed is None:
         return None
-    return Hold(rollout.phase, why) if record.stable is None else abort(situation, record, triggers.broken_reason(situation, record), why)
+    if record.stable is None:
+        return Hold(rollout.phase, describe(failed))
+    return abort(situation, record, MISMATCH if failed.reason == MISMATCH else "ComponentFailed", describe(failed))
 
 
 def _prepare(situation: Situation, record: Record, rollout: Rollout) -> Outcome:

@@ -1,13 +1,13 @@
-"""Why must we act? Each function looks at one reason and says it in words, or returns an empty text. Pure."""
+"""Why must we act? Each function looks at one reason and says it in words or by what it found, or returns nothing. Pure."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from rag_operator.model.observed import MISMATCH, ComponentState
+from rag_operator.model.observed import ComponentState
 from rag_operator.model.plan import Leaving, Record, Rollout
 from rag_operator.rollout.collect import routed_away
-from rag_operator.rollout.situation import Situation, describe
+from rag_operator.rollout.situation import Situation
 
 SECOND_LOOK: Final = 60.0  # seconds
 
@@ -71,19 +71,8 @@ def changed(situation: Situation, record: Record) -> str:
     return "the first one" if record.stable is None else "the spec asks for it"
 
 
-def broken(situation: Situation, record: Record) -> str:
-    """A part of the candidate will not become ready without a change."""
-    failed = _failed(situation, record)
-    return describe(failed) if failed else ""
-
-
-def broken_reason(situation: Situation, record: Record) -> str:
-    """Return the constant that goes with `broken`."""
-    failed = _failed(situation, record)
-    return MISMATCH if failed is not None and failed.reason == MISMATCH else "ComponentFailed"
-
-
-def _failed(situation: Situation, record: Record) -> ComponentState | None:
+def broken(situation: Situation, record: Record) -> ComponentState | None:
+    """Return a part of the candidate that will not become ready without a change."""
     rollout = record.rollout
     return next((part for part in situation.parts(rollout.candidate) if part.failed), None) if rollout else None
 

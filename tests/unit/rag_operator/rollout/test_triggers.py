@@ -7,6 +7,7 @@ from dataclasses import replace
 from rag_operator.model.observed import GatewayPod
 from rag_operator.model.plan import Leaving, Record, Retired
 from rag_operator.rollout import triggers
+from rag_operator.rollout.situation import describe
 from unit.rag_operator.rollout.situations import NOW, A, B, observed, record, revision, rollout, situation, states
 
 C = revision("c")
@@ -72,6 +73,7 @@ def test_a_rejected_revision_that_the_spec_asks_for_waits_for_retry_with_its_ind
 def test_a_part_that_failed_for_good_is_told_in_its_own_words() -> None:
     parts = states(A, B)
     parts[B.index.name] = replace(parts[B.index.name], failed=True, message="3 builds failed: access denied")
-    why = triggers.broken(situation(observed(A, B, components=parts)), record(rollout=rollout()))
-    assert "access denied" in why
+    failed = triggers.broken(situation(observed(A, B, components=parts)), record(rollout=rollout()))
+    assert failed is not None
+    assert "access denied" in describe(failed)
     assert not triggers.broken(situation(observed(A, B)), record(rollout=rollout()))
