@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rag_operator import metrics, names
+from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.controller import events, indexes, mounts, parts, pods
-from rag_operator.controller.decide import Decided, Judged
+from rag_operator.controller.decide import Decided, Judged, spec_of
 from rag_operator.controller.observe import Seen
 from rag_operator.controller.writer import Writer
 from rag_operator.kube.client import Client
 from rag_operator.kube.resources import INDEXES, PIPELINES, PODS
-from rag_operator.model.observed import Observed
 from rag_operator.model.plan import Note
 from rag_operator.status.freshness import changes_in, oldest_listing
 from rag_operator.status.index import index_conditions
@@ -89,26 +90,32 @@ class Reporter:
         await self._writer.write_status(PIPELINES, manifest)
 
     def _situation(self, seen: Seen, judged: Judged, decided: Decided | None, failure: Failure | None, now: float) -> Situation:
-        spec = seen.spec or (decided.newest.spec if decided is not None else None)
-        return Situation(
+        spec = spec_of(seen, decided)
+        found = Situation(
             generation=seen.generation,
             before=seen.status,
-            record=decided.plan.record if decided is not None else seen.record,
+            record=seen.record,
             now=now,
             spec=spec,
             violations=judged.violations,
-            wanted=decided.wanted.name if decided is not None and decided.wanted is not None else None,
-            plan=decided.plan if decided is not None else None,
-            observed=decided.observed if decided is not None else Observed(),
-            parts=parts.parts(seen.key.name, spec, seen.children, seen.slow, _lacking(seen, decided))
-            if spec and decided is not None
-            else {},
-            unfinished=parts.unfinished(seen.children, seen.slow) if decided is not None else (),
-            indexes=decided.statuses if decided is not None else {},
             failure=failure,
             endpoint=parts.endpoint(seen.key.namespace, seen.key.name, spec, seen.children) if spec is not None else None,
             upgrade=self._upgrade if spec is not None and spec.runtime.version != self._upgrade else None,
         )
+        return _with_decision(found, seen, spec, decided) if spec is not None and decided is not None else found
+
+
+def _with_decision(found: Situation, seen: Seen, spec: RAGPipelineSpec, decided: Decided) -> Situation:
+    return replace(
+        found,
+        record=decided.plan.record,
+        wanted=decided.wanted.name if decided.wanted is not None else None,
+        plan=decided.plan,
+        observed=decided.observed,
+        parts=parts.parts(seen.key.name, spec, seen.children, seen.slow, _lacking(seen, decided)),
+        unfinished=parts.unfinished(seen.children, seen.slow),
+        indexes=decided.statuses,
+    )
 
 
 def _lacking(seen: Seen, decided: Decided) -> tuple[str, ...]:
