@@ -5,40 +5,38 @@ from __future__ import annotations
 from collections import Counter as Count
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry()
+_counter = partial(Counter, registry=REGISTRY)
+_gauge = partial(Gauge, registry=REGISTRY)
 
-RECONCILES = Counter("rag_operator_reconciles", "Passes over one pipeline, by how they ended.", ["result"], registry=REGISTRY)
+RECONCILES = _counter("rag_operator_reconciles", "Passes over one pipeline, by how they ended.", ["result"])
 RECONCILE_SECONDS = Histogram(
     "rag_operator_reconcile_seconds",
     "How long a pass over one pipeline took.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
     registry=REGISTRY,
 )
-ERRORS = Counter("rag_operator_errors", "Passes that failed, by reason.", ["reason"], registry=REGISTRY)
-WRITES = Counter("rag_operator_writes", "Writes sent to the API server, by kind.", ["kind"], registry=REGISTRY)
-WATCH_EVENTS = Counter("rag_operator_watch_events", "Events that watches brought, by kind.", ["kind"], registry=REGISTRY)
-WATCH_MISSED = Counter("rag_operator_watch_missed", "Objects that a complete list had and a watch had lost.", ["kind"], registry=REGISTRY)
-TRANSITIONS = Counter(
-    "rag_operator_transitions", "Transitions of pipelines and rollouts, by reason; each has an Event.", ["reason"], registry=REGISTRY
-)
-QUEUE_DEPTH = Gauge("rag_operator_queue_depth", "Pipelines that are due now.", registry=REGISTRY)
-QUEUE_AGE = Gauge("rag_operator_queue_age_seconds", "How long the oldest due pipeline has waited.", registry=REGISTRY)
-LEADING = Gauge("rag_operator_leading", "Whether this replica leads.", registry=REGISTRY)
-PIPELINES = Gauge("rag_operator_pipelines", "Pipelines, by phase.", ["phase"], registry=REGISTRY)
-CONDITIONS = Gauge("rag_operator_pipeline_conditions", "Pipelines, by condition and its status.", ["type", "status"], registry=REGISTRY)
-LISTED = Gauge(
+ERRORS = _counter("rag_operator_errors", "Passes that failed, by reason.", ["reason"])
+WRITES = _counter("rag_operator_writes", "Writes sent to the API server, by kind.", ["kind"])
+WATCH_EVENTS = _counter("rag_operator_watch_events", "Events that watches brought, by kind.", ["kind"])
+WATCH_MISSED = _counter("rag_operator_watch_missed", "Objects that a complete list had and a watch had lost.", ["kind"])
+TRANSITIONS = _counter("rag_operator_transitions", "Transitions of pipelines and rollouts, by reason; each has an Event.", ["reason"])
+QUEUE_DEPTH = _gauge("rag_operator_queue_depth", "Pipelines that are due now.")
+QUEUE_AGE = _gauge("rag_operator_queue_age_seconds", "How long the oldest due pipeline has waited.")
+LEADING = _gauge("rag_operator_leading", "Whether this replica leads.")
+PIPELINES = _gauge("rag_operator_pipelines", "Pipelines, by phase.", ["phase"])
+CONDITIONS = _gauge("rag_operator_pipeline_conditions", "Pipelines, by condition and its status.", ["type", "status"])
+LISTED = _gauge(
     "rag_operator_index_listing_timestamp_seconds",
     "When the oldest of the listings began that the serving index has applied: its freshness.",
     ["namespace", "pipeline"],
-    registry=REGISTRY,
 )
-LET_GO = Counter(
-    "rag_operator_deletions_let_go",
-    "Pipelines whose external data were left behind, because the store could not be cleaned in time.",
-    registry=REGISTRY,
+LET_GO = _counter(
+    "rag_operator_deletions_let_go", "Pipelines whose external data were left behind, because the store could not be cleaned in time."
 )
 
 

@@ -17,19 +17,19 @@ class Metrics:
     """An `Observer` of the scheduler, and what the API counts."""
 
     def __init__(self, pipeline: str, component: str, registry: CollectorRegistry = REGISTRY) -> None:
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        histogram = partial(Histogram, registry=registry)
         self._whose = (pipeline, component)
-        self._queue = Gauge(QUEUE_LENGTH, "Texts waiting and running", ["queue", "lane", "pipeline", "component"], registry=registry)
-        self._requests = Counter("rag_embedder_requests_total", "Answers by status", ["lane", "status"], registry=registry)
-        self._texts = Counter("rag_embedder_texts_total", "Texts computed", ["lane"], registry=registry)
-        self._tokens = Counter("rag_embedder_tokens_total", "Tokens computed, padding not counted", ["lane"], registry=registry)
-        self._dropped = Counter("rag_embedder_dropped_texts_total", "Texts that nobody waited for", ["lane", "reason"], registry=registry)
-        self._truncated = Counter("rag_embedder_truncated_texts_total", "Query texts cut at the token limit", registry=registry)
-        self._rows = Histogram("rag_embedder_batch_texts", "Texts in a batch", ["lane"], buckets=_ROWS, registry=registry)
-        self._batches = Histogram("rag_embedder_batch_seconds", "Computing a batch", ["lane"], buckets=LATENCY_BUCKETS, registry=registry)
-        self._waits = Histogram(
-            "rag_embedder_queue_seconds", "Waiting of a batch's oldest text", ["lane"], buckets=LATENCY_BUCKETS, registry=registry
-        )
-        self._model = Gauge("rag_embedder_model_info", "The model", ["fingerprint", "engine", "precision"], registry=registry)
+        self._queue = gauge(QUEUE_LENGTH, "Texts waiting and running", ["queue", "lane", "pipeline", "component"])
+        self._requests = counter("rag_embedder_requests_total", "Answers by status", ["lane", "status"])
+        self._texts = counter("rag_embedder_texts_total", "Texts computed", ["lane"])
+        self._tokens = counter("rag_embedder_tokens_total", "Tokens computed, padding not counted", ["lane"])
+        self._dropped = counter("rag_embedder_dropped_texts_total", "Texts that nobody waited for", ["lane", "reason"])
+        self._truncated = counter("rag_embedder_truncated_texts_total", "Query texts cut at the token limit")
+        self._rows = histogram("rag_embedder_batch_texts", "Texts in a batch", ["lane"], buckets=_ROWS)
+        self._batches = histogram("rag_embedder_batch_seconds", "Computing a batch", ["lane"], buckets=LATENCY_BUCKETS)
+        self._waits = histogram("rag_embedder_queue_seconds", "Waiting of a batch's oldest text", ["lane"], buckets=LATENCY_BUCKETS)
+        self._model = gauge("rag_embedder_model_info", "The model", ["fingerprint", "engine", "precision"])
 
     def follow(self, queue_length: Callable[[str], int]) -> None:
         """Ask `queue_length(lane)` at every scrape."""
