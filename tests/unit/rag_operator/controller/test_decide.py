@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from doubles.manifests import OWNER, TEMPLATES, revision_of, spec_of
+from doubles.seen import seen_of
 from rag_operator import names
-from rag_operator.api.v1alpha1.status import RAGPipelineStatus
 from rag_operator.controller.analysis import Baselines
 from rag_operator.controller.decide import Given, Judged, build, decide, judge, table
-from rag_operator.controller.mirror import Key
 from rag_operator.controller.observe import Seen
 from rag_operator.desired import images, revision_record
 from rag_operator.desired.context import Surroundings
@@ -34,16 +33,8 @@ def stored(resource: Resource, manifest: Mapping[str, Any]) -> Child:
 
 
 def seen(*children: Child, record: Record | None = None, violations: tuple[Violation, ...] = (), maps: Any = None) -> Seen:
-    return Seen(
-        key=Key(OWNER.namespace, OWNER.name),
-        body={"metadata": {"uid": OWNER.uid, "generation": 1, "name": OWNER.name, "namespace": OWNER.namespace}},
-        spec=None if violations else SPEC,
-        violations=violations,
-        status=RAGPipelineStatus(),
-        record=record or Record(),
-        children={(child.kind, child.name): child for child in children},
-        references=References(config_maps=maps),
-    )
+    spec, references = None if violations else SPEC, References(config_maps=maps)
+    return seen_of(spec, children, record=record, violations=violations, references=references)
 
 
 def given(suffix: str = "aaaaaaaa") -> Given:

@@ -8,18 +8,16 @@ from typing import Any
 import pytest
 
 from doubles.manifests import OWNER, TEMPLATES, revision_of, spec_of
+from doubles.seen import seen_of
 from rag_operator import names
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
-from rag_operator.api.v1alpha1.status import RAGPipelineStatus
 from rag_operator.controller.dropping import Dropping, dropping, is_wanted, made_for_it, undropped
-from rag_operator.controller.mirror import Key
 from rag_operator.controller.observe import Seen
 from rag_operator.desired import indexer, jobs, revision_record
 from rag_operator.desired.context import IndexIntent, Surroundings
 from rag_operator.kube.apply import stamped
 from rag_operator.kube.child import Child, reduce
 from rag_operator.kube.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, INDEXES, JOBS, PODS, Resource
-from rag_operator.model.plan import Record
 from rag_operator.rollout.identity import declared_index
 
 EXTERNAL = {"milvus": {"external": {"address": "milvus.example:19530", "credentialsSecretRef": {"name": "milvus"}}, "standalone": None}}
@@ -51,15 +49,7 @@ def of_indexers(resource: Resource, name: str, component: str = INDEX, **more: A
 
 
 def look(*children: Child, spec: RAGPipelineSpec | None = SPEC) -> Seen:
-    return Seen(
-        key=Key(OWNER.namespace, OWNER.name),
-        body={"metadata": {"uid": OWNER.uid, "generation": 1, "name": OWNER.name, "namespace": OWNER.namespace}},
-        spec=spec,
-        violations=(),
-        status=RAGPipelineStatus(),
-        record=Record(),
-        children={(child.kind, child.name): child for child in children},
-    )
+    return seen_of(spec, children)
 
 
 def todo(*children: Child) -> Dropping:

@@ -7,12 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from doubles.manifests import OWNER, TEMPLATES, revision_of, spec_of
+from doubles.seen import seen_of
 from rag_operator import names
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
-from rag_operator.api.v1alpha1.status import RAGPipelineStatus
 from rag_operator.controller.analysis import Baselines
 from rag_operator.controller.decide import Decided, Given, build, decide, judge, table
-from rag_operator.controller.mirror import Key
 from rag_operator.controller.observe import Seen
 from rag_operator.controller.parts import parts
 from rag_operator.desired import revision_record, routing
@@ -67,15 +66,7 @@ def answering(spec: RAGPipelineSpec, *weights: tuple[Revision, int], record: Rec
         stored(INDEXES, index, status),
         *(stored(CONTROLLER_REVISIONS, revision_record.manifest(OWNER, one, number)) for number, (one, _) in enumerate(weights, 1)),
     ]
-    return Seen(
-        key=Key(OWNER.namespace, OWNER.name),
-        body={"metadata": {"uid": OWNER.uid, "generation": 1, "name": OWNER.name, "namespace": OWNER.namespace}},
-        spec=spec,
-        violations=(),
-        status=RAGPipelineStatus(),
-        record=record or Record(stable=first.name),
-        children={(child.kind, child.name): child for child in children},
-    )
+    return seen_of(spec, children, record=record or Record(stable=first.name))
 
 
 def beside(look: Seen, *more: Child) -> Seen:
