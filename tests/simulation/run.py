@@ -16,7 +16,8 @@ from simulation.chaos import unleash
 from simulation.invariants import BrokenError, Invariants, after_acting, at_rest
 from simulation.operate import ConflictError, Pass, Planner, Write, begin
 from simulation.specs import revision
-from simulation.world import START, World
+from simulation.timeline import START
+from simulation.world import World
 
 Condition = Callable[["Run"], bool]
 Story = Callable[["Run"], Generator[Condition, None, None]]

@@ -6,8 +6,6 @@ evaluations take a while. Whatever changes wakes the operator. Nothing here deci
 
 from __future__ import annotations
 
-import heapq
-import random
 from collections.abc import Callable
 from math import ceil
 from typing import Any
@@ -18,19 +16,17 @@ from rag_operator.model.plan import Record
 from rag_operator.model.revision import Component, Revision
 from simulation.parts import Gateway, Part
 from simulation.readings import reading, traffic
-from simulation.specs import IMMEDIATE, letters, spec
+from simulation.specs import IMMEDIATE, spec
+from simulation.timeline import Timeline
 
-START = 1_700_000_000.0
 LOAD = 4  # replicas of an embedder that all the traffic needs
 
 
-class World:
+class World(Timeline):
     """The cluster, its clock and its log."""
 
     def __init__(self, seed: int | None = None) -> None:
-        self.chance = random.Random(seed)
-        self.calm = seed is None
-        self.now = START
+        super().__init__(seed)
         self.spec = spec("A", IMMEDIATE)
         self.letter = "A"
         self.policy: dict[str, Any] = IMMEDIATE
@@ -55,10 +51,6 @@ class World:
         self.deleted: set[str] = set()  # components that somebody deleted and that do not stand again yet
         self.skew = 0.0  # how far the operator's clock is off
         self.waiting: dict[str, Callable[[], None]] = {}  # builds that wait for an embedder
-        self.lines: list[str] = []
-        self.names = letters()
-        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
-        self._sequence = 0
         self._uids = 0
         self.wake: Callable[[], None] = lambda: None
 
@@ -67,38 +59,6 @@ class World:
         if self._loaded[0] != self.status_version:
             self._loaded = (self.status_version, codec.load(self.status))
         return self._loaded[1]
-
-    # -- time ---------------------------------------------------------------
-
-    def after(self, seconds: float, happen: Callable[[], None]) -> None:
-        """Let something happen later; with a seed, at a time of chance around that."""
-        delay = seconds if self.calm else seconds * self.chance.uniform(0.3, 3.0)
-        self._sequence += 1
-        heapq.heappush(self._agenda, (self.now + delay, self._sequence, happen))
-
-    def at(self, when: float, happen: Callable[[], None]) -> None:
-        """Let something happen at an exact time."""
-        self._sequence += 1
-        heapq.heappush(self._agenda, (max(when, self.now), self._sequence, happen))
-
-    def step(self) -> bool:
-        """Let the next thing happen. False when nothing is due any more."""
-        if not self._agenda:
-            return False
-        when, _, happen = heapq.heappop(self._agenda)
-        self.now = max(self.now, when)
-        happen()
-        return True
-
-    def next_time(self) -> float:
-        """Return when the next thing happens."""
-        return self._agenda[0][0] if self._agenda else float("inf")
-
-    def say(self, line: str) -> None:
-        """Add a line to the log, names as letters."""
-        for name, letter in self.names.items():
-            line = line.replace(name, letter)
-        self.lines.append(f"{_clock(self.now - START)} {line}")
 
     # -- people -------------------------------------------------------------
 
@@ -304,9 +264,3 @@ class World:
         if self.table is None or not self.metrics_readable:
             return None
         return traffic(self.now - since, self.table.weights.get(candidate, 0), troubled=self.names[candidate] in self.troubled)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{rest:02}"
