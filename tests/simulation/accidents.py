@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from simulation import specs
 from simulation.run import Run, over, passed, phase, rested, waits_for, weight
-from simulation.telling import GATED, Told, first_revision
+from simulation.telling import GATED, Told, approved, first_revision
 
 
 def candidate_dies_under_weight(run: Run) -> Told:
@@ -92,9 +92,7 @@ def embedder_has_other_weights(run: Run) -> Told:
 
 def weights_change_after_promotion(run: Run) -> Told:
     yield from first_revision(run)
-    run.world.apply("W", specs.BLUE_GREEN_APPROVED)
-    yield waits_for("1")
-    run.world.annotate("promote", f"{specs.revision('W').name}/1")
+    yield from approved(run, "W")
     yield rested
     run.world.foreign.add("W")
     run.world.say("the weights of W-embedder change under their name")

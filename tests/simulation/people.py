@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from simulation import specs
 from simulation.run import Condition, Run, over, passed, phase, rested, waits_for, weight
-from simulation.telling import GATED, Told, first_revision
+from simulation.telling import GATED, Told, approved, first_revision
 
 
 def happy_canary(run: Run) -> Told:
@@ -30,9 +30,7 @@ def blue_green(run: Run) -> Told:
 
 def blue_green_with_approval(run: Run) -> Told:
     yield from first_revision(run)
-    run.world.apply("B", specs.BLUE_GREEN_APPROVED)
-    yield waits_for("1")
-    run.world.annotate("promote", f"{specs.revision('B').name}/1")
+    yield from approved(run, "B")
     yield over
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 
 from simulation import specs
-from simulation.run import Condition, Run, rested
+from simulation.run import Condition, Run, rested, waits_for
 
 Told = Generator[Condition, None, None]
 Story = Callable[[Run], Told]
@@ -16,3 +16,10 @@ def first_revision(run: Run) -> Told:
     """Every story begins with a revision that serves."""
     run.world.apply("A", specs.CANARY)
     yield rested
+
+
+def approved(run: Run, letter: str) -> Told:
+    """A blue-green rollout asks for approval, and somebody gives it."""
+    run.world.apply(letter, specs.BLUE_GREEN_APPROVED)
+    yield waits_for("1")
+    run.world.annotate("promote", f"{specs.revision(letter).name}/1")
