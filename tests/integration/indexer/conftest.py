@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -16,6 +17,8 @@ from cluster.milvus import MilvusServer
 from doubles.embedder import EmbedderDouble
 from doubles.indexing import DIMENSIONS, Corpus, Rig
 from doubles.milvus_lite import MilvusLite
+from doubles.ragindex import manifest
+from integration.indexer.alone import DOCUMENTS, Alone
 from rag_runtime.milvus.connection import Target, connect
 
 
@@ -69,3 +72,14 @@ def real(real_client: MilvusClient, double: EmbedderDouble, tmp_path: Path) -> I
     rig = Rig(real_client, double, tmp_path)
     yield rig
     rig.drop()
+
+
+@pytest.fixture
+def alone(tmp_path: Path, capsys: pytest.CaptureFixture[str], corpus: Corpus) -> Alone:
+    corpus.become(DOCUMENTS)
+    return Alone(tmp_path, capsys)
+
+
+@pytest.fixture
+def index(lite_address: str, double: EmbedderDouble) -> dict[str, Any]:
+    return manifest(lite_address, double.url)
