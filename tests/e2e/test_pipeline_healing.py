@@ -72,38 +72,37 @@ def ready(running: Installed) -> bool:
     return settled and conditions["Reconciling"] == "False"
 
 
+def audited(running: Installed, words: str) -> Iterator[tuple[float, dict[str, Any]]]:
+    """Time and event of every line of the API server's audit log that has these words."""
+    with running.namespace.cluster.audit_log.open() as lines:
+        for line in lines:
+            if words in line:
+                event = json.loads(line)
+                yield datetime.fromisoformat(event["stageTimestamp"].replace("Z", "+00:00")).timestamp(), event
+
+
 def writes(running: Installed, since: float) -> Counter[str]:
     """Writes of the operator since a moment, its Lease aside, from the API server's audit log."""
     account = f"system:serviceaccount:{running.namespace.name}:{running.namespace.name}"
     found: Counter[str] = Counter()
-    with running.namespace.cluster.audit_log.open() as lines:
-        for line in lines:
-            if account not in line:
-                continue
-            event = json.loads(line)
-            what = event.get("objectRef", {}).get("resource")
-            when = datetime.fromisoformat(event["stageTimestamp"].replace("Z", "+00:00")).timestamp()
-            if event["user"]["username"] == account and when > since and what != "leases" and event["verb"] not in ("get", "list", "watch"):
-                found[f"{event['verb']} {what}"] += 1
+    for when, event in audited(running, account):
+        what = event.get("objectRef", {}).get("resource")
+        if event["user"]["username"] == account and when > since and what != "leases" and event["verb"] not in ("get", "list", "watch"):
+            found[f"{event['verb']} {what}"] += 1
     return found
 
 
 def made(running: Installed) -> dict[str, float]:
     """By seconds after the pipeline: when each child was made that has to wait for no other, from the API server's audit log."""
     born, found = 0.0, {}
-    with running.namespace.cluster.audit_log.open() as lines:
-        for line in lines:
-            if f'"namespace":"{running.namespace.name}"' not in line:
-                continue
-            event = json.loads(line)
-            if event.get("responseStatus", {}).get("code") != 201 or event["stage"] != "ResponseComplete":
-                continue
-            what = event["objectRef"]
-            when = datetime.fromisoformat(event["stageTimestamp"].replace("Z", "+00:00")).timestamp()
-            if what["resource"] == "ragpipelines":
-                born = when
-            elif event["user"]["username"].endswith(f":{running.namespace.name}") and what["resource"] in KINDS.split(","):
-                found[f"{what['resource']}/{what['name']}"] = when - born
+    for when, event in audited(running, f'"namespace":"{running.namespace.name}"'):
+        if event.get("responseStatus", {}).get("code") != 201 or event["stage"] != "ResponseComplete":
+            continue
+        what = event["objectRef"]
+        if what["resource"] == "ragpipelines":
+            born = when
+        elif event["user"]["username"].endswith(f":{running.namespace.name}") and what["resource"] in KINDS.split(","):
+            found[f"{what['resource']}/{what['name']}"] = when - born
     return found
 
 
