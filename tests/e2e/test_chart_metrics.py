@@ -60,12 +60,12 @@ def report(namespace: Namespace, app: str, number: object) -> None:
         namespace.run_python(pod, SET.format(number))
 
 
-def serve(namespace: Namespace, kind: str, autoscaler: Manifest, exported: str, number: int) -> None:
-    labels = {**autoscaler["metadata"]["labels"]}
-    namespace.apply(deployment(kind, 1, labels, SCRAPED, {"METRIC": exported}))
-    namespace.kubectl("rollout", "status", f"deployment/{kind}", "--timeout=120s", timeout=150)
-    pod = namespace.kubectl("get", "pods", "-l", f"app={kind}", "-o", "jsonpath={.items[0].metadata.name}")
-    namespace.run_python(pod, SET.format(number))
+def serve(namespace: Namespace, app: str, autoscaler: Manifest, exported: str, number: int, *, autoscaled: bool = False) -> None:
+    """One pod exports this number as what the autoscaler asks for; with `autoscaled` the autoscaler is there, too, and acts on it."""
+    workload = deployment(app, None if autoscaled else 1, autoscaler["metadata"]["labels"], SCRAPED, {"METRIC": exported})
+    namespace.apply(workload, *([autoscaler] if autoscaled else ()))
+    namespace.kubectl("rollout", "status", f"deployment/{app}", "--timeout=120s", timeout=150)
+    report(namespace, app, number)
 
 
 def test_the_cluster_s_adapter_uses_the_rules_that_the_chart_gives_away(namespace: Namespace) -> None:
@@ -100,9 +100,7 @@ def test_a_queue_that_is_no_number_takes_no_replica_away_and_is_told(namespace: 
     scaler = autoscalers(namespace)["embedder"]
     scaler["metadata"].pop("ownerReferences")
     name = scaler["metadata"]["name"]
-    namespace.apply(deployment(name, None, scaler["metadata"]["labels"], SCRAPED, {"METRIC": LANES}), scaler)
-    namespace.kubectl("rollout", "status", f"deployment/{name}", "--timeout=120s", timeout=150)
-    report(namespace, name, 100)
+    serve(namespace, name, scaler, LANES, 100, autoscaled=True)
     wait_until(lambda: namespace.get("deployment", name)["status"].get("readyReplicas") == 2, 120, "a second pod")
     wait_until(lambda: told(namespace, name).ready is True, 60, "an autoscaler that reads its metric")
     report(namespace, name, "NaN")
