@@ -275,11 +275,15 @@ async def _until(what: str, probe: Callable[[], bool], timeout: float) -> None:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.post(f"{url}/v1/retrieve", json={"query": QUESTION, "k": 1}, trust_env=False, timeout=30).is_success
+        return _retrieved(url, query=QUESTION, k=1).is_success
     except httpx.TransportError:
         return False
 
 
 def _finds(url: str, question: str, key: str) -> bool:
-    reply = httpx.post(f"{url}/v1/retrieve", json={"query": question, "k": 3, "groupBy": "document"}, trust_env=False, timeout=30)
+    reply = _retrieved(url, query=question, k=3, groupBy="document")
     return reply.is_success and f"{corpus.SOURCE}/{key}" in reply.text
+
+
+def _retrieved(url: str, **body: object) -> httpx.Response:
+    return httpx.post(f"{url}/v1/retrieve", json=body, trust_env=False, timeout=30)
