@@ -91,7 +91,6 @@ def test_a_pdf_is_read_page_by_page() -> None:
 
 @pytest.mark.parametrize("algorithm", ["RC4-128", "AES-128", "AES-256"])
 def test_an_encrypted_pdf_that_opens_without_a_password_is_read(algorithm: str) -> None:
-    pytest.importorskip("cryptography")
     writer = PdfWriter(clone_from=io.BytesIO(pdf("Page text")))
     writer.encrypt("", "owner", algorithm=algorithm)
     file = io.BytesIO()
