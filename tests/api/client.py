@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import ssl
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any, Self
 
 import httpx
 
+from polling import until
 from rag_operator import names
 
 Manifest = dict[str, Any]
@@ -66,7 +66,7 @@ class ApiClient:
         else:
             crd = {**crd, "metadata": {**crd["metadata"], "resourceVersion": current["metadata"]["resourceVersion"]}}
             self._http.put(f"{_CRDS}/{name}", json=crd).raise_for_status()
-        self._wait_served(name)
+        until(lambda: self._serves(name), 30, f"{name} to be served", every=0.05)
 
     def definition(self, plural: str) -> Manifest:
         """Return a definition as it is stored."""
@@ -98,17 +98,12 @@ class ApiClient:
     def _conditions(self, name: str) -> list[dict[str, str]]:
         return list(self._http.get(f"{_CRDS}/{name}").json().get("status", {}).get("conditions") or ())
 
-    def _wait_served(self, name: str) -> None:
-        """Wait until the definition is established and the kind answers."""
+    def _serves(self, name: str) -> bool:
+        """Whether the definition is established and the kind answers."""
         plural = name.partition(".")[0]
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            conditions = {item["type"]: item["status"] for item in self._conditions(name)}
-            served = self._http.get(f"/apis/{names.API_VERSION}/namespaces/default/{plural}").is_success
-            if conditions.get("Established") == "True" and served:
-                return
-            time.sleep(0.05)
-        raise TimeoutError(f"{name} is not served")
+        conditions = {item["type"]: item["status"] for item in self._conditions(name)}
+        served = self._http.get(f"/apis/{names.API_VERSION}/namespaces/default/{plural}").is_success
+        return conditions.get("Established") == "True" and served
 
 
 def _path(manifest: Manifest, *, named: bool = True) -> str:

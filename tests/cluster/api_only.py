@@ -23,9 +23,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from cluster import processes
-from cluster.commands import run
+from cluster.commands import CommandError, run
 from cluster.control_plane import Address, ControlPlane
-from cluster.processes import Component, free_ports, stop, wait_ready
+from cluster.processes import Component, free_ports, stop, wait_ready, wait_until
 from cluster.tools import binary
 
 ETCD, API, CONTROLLERS = "etcd", "kube-apiserver", "kube-controller-manager"
@@ -100,6 +100,18 @@ class ApiServer:
         """Run kubectl as the administrator and return its standard output."""
         home = {**os.environ, "HOME": str(self.directory)}  # its discovery cache belongs to this server
         return run([binary("kubectl"), f"--kubeconfig={self.kubeconfig}", *arguments], stdin=stdin, env=home)
+
+    def wait_listed(self, kinds: str, timeout: float = 30) -> None:
+        """Wait until the server lists these kinds; `kubectl wait` stumbles over a definition that has no status yet."""
+
+        def listed() -> bool:
+            try:
+                self.kubectl("get", kinds, "--all-namespaces")
+            except CommandError:
+                return False
+            return True
+
+        wait_until(listed, timeout, f"{kinds} to be listed")
 
     def audit_events(self) -> list[dict[str, Any]]:
         """Every finished request so far, oldest first."""

@@ -13,13 +13,13 @@ import select
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster.commands import ClusterError, last_lines
+from polling import until, within
 
 _OWNER, _NAME, _HASH = "RAG_CLUSTER_OWNER", "RAG_CLUSTER_COMPONENT", "RAG_CLUSTER_COMMAND"
 
@@ -76,11 +76,7 @@ def find(owner: Path, component: str, program: str | None = None) -> Running | N
 
 def is_there(owner: Path, component: str) -> bool:
     """Whether a process of the component lives. Looks again before it says no: during execve a process has no marks."""
-    for _ in range(10):
-        if find(owner, component):
-            return True
-        time.sleep(0.05)
-    return False
+    return within(lambda: find(owner, component), 0.5, every=0.05) is not None
 
 
 def start(component: Component, owner: Path) -> subprocess.Popen[bytes]:
@@ -109,22 +105,23 @@ def _spawn(component: Component, owner: Path, wrapper: list[str]) -> subprocess.
 
 def wait_ready(component: Component, alive: Callable[[], bool]) -> None:
     """Wait until it is ready; fail at once when it has died."""
-    deadline = time.monotonic() + component.timeout
-    while not component.ready():
+
+    def ready() -> bool:
+        if component.ready():
+            return True
         if not alive():
             raise ComponentError(_report(component, "died while starting"))
-        if time.monotonic() > deadline:
-            raise ComponentError(_report(component, f"was not ready after {component.timeout:.0f} s"))
-        time.sleep(0.05)
+        return False
+
+    def late(_: str) -> ComponentError:
+        return ComponentError(_report(component, f"was not ready after {component.timeout:.0f} s"))
+
+    until(ready, component.timeout, component.name, every=0.05, error=late)
 
 
 def wait_until(condition: Callable[[], bool], timeout: float, what: str, interval: float = 0.1) -> None:
     """Poll until `condition` holds; the error says what was waited for."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            raise ClusterError(f"waited {timeout:.0f} s in vain for {what}")
-        time.sleep(interval)
+    until(condition, timeout, what, every=interval, error=ClusterError)
 
 
 def stop(pid: int, timeout: float = 5) -> None:

@@ -33,7 +33,7 @@ _CLAIMS, _VOLUMES, _CLASSES = (
     "/api/v1/persistentvolumes",
     "/apis/storage.k8s.io/v1/storageclasses",
 )
-_RETRY_SECONDS = 1.0
+_RETRY_SECONDS = 1.0  # between tries while the API server is away: nobody tells when it is back
 Json = dict[str, Any]
 
 

@@ -7,13 +7,14 @@ import shlex
 import shutil
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from rich.console import Console
+
+from polling import until
 
 Result = TypeVar("Result")
 # So that a demo that is killed leaves no watch behind.
@@ -102,11 +103,4 @@ class Terminal:
 
 def wait_for(what: str, probe: Callable[[], Result | None], timeout: float, every: float = 0.3) -> Result:
     """Ask `probe` until it returns something true. Raises `CommandError` naming `what` after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while True:
-        found = probe()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise CommandError(f"{what}: not within {timeout:.0f} s")
-        time.sleep(every)
+    return until(probe, timeout, what, every=every, error=lambda _: CommandError(f"{what}: not within {timeout:.0f} s"))

@@ -7,10 +7,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from polling import until
 
 START_SECONDS = 120.0
 
@@ -26,21 +27,27 @@ class MilvusLite:
         program = Path(sys.executable).parent / "milvus-lite"
         command = [str(program), "server", "--data-dir", str(self.directory), "--host", "127.0.0.1", "--port", str(port)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self._wait(port)
+        try:
+            until(lambda: self._serves(port), START_SECONDS, "milvus-lite to start", error=RuntimeError)
+        except BaseException:
+            self.close()
+            raise
         return self
 
-    def _wait(self, port: int) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while self._process.poll() is None and time.monotonic() < deadline:
-            try:
-                with socket.create_connection(("127.0.0.1", port), 1):
-                    return
-            except OSError:
-                time.sleep(0.1)  # between two tries to connect
-        self.__exit__(None, None, None)
-        raise RuntimeError("milvus-lite did not start")
+    def _serves(self, port: int) -> bool:
+        if self._process.poll() is not None:
+            raise RuntimeError("milvus-lite did not start")
+        try:
+            with socket.create_connection(("127.0.0.1", port), 1):
+                return True
+        except OSError:
+            return False
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop it and remove its data."""
         self._process.kill()
         self._process.wait()
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -14,7 +14,6 @@ import pytest_asyncio
 from pymilvus import MilvusClient
 
 from cluster.api_only import ApiServer
-from cluster.commands import CommandError
 from doubles.embedder import EmbedderDouble
 from doubles.indexing import Corpus, differences, text_of
 from doubles.ragindex import manifest
@@ -101,24 +100,12 @@ class World:
         return name
 
 
-async def served(api_server: ApiServer) -> None:
-    """Returns when the API server knows the kind; `kubectl wait` fails while there is no condition at all."""
-    deadline = asyncio.get_running_loop().time() + PATIENCE
-    while True:
-        try:
-            api_server.kubectl("get", "ragindexes", "-A")
-            return
-        except CommandError:
-            assert asyncio.get_running_loop().time() < deadline
-            await asyncio.sleep(0.3)  # between two looks
-
-
 @pytest_asyncio.fixture
 async def world(api_server: ApiServer, lite_address: str, lite_client: MilvusClient, double: EmbedderDouble, corpus: Corpus) -> World:
     directory = corpus.root.parents[1]
     namespace = f"sync-{directory.name[-20:].strip('_').replace('_', '-')}"
     api_server.kubectl("apply", "-f", str(CRD))
-    await served(api_server)
+    await asyncio.to_thread(api_server.wait_listed, "ragindexes", PATIENCE)
     api_server.kubectl("create", "namespace", namespace)
     corpus.become(DOCUMENTS)
     return World(api_server, lite_address, lite_client, double, corpus, directory, namespace)

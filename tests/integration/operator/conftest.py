@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from cluster.api_only import ApiServer
-from cluster.commands import CommandError
 from integration.operator.replica import Nursery
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -23,23 +21,10 @@ _numbers = itertools.count(1)
 def api() -> Iterator[ApiServer]:
     with ApiServer(controllers=CONTROLLERS) as server:
         server.kubectl("apply", "-f", str(_ROOT / "crds"))
-        _until_served(server)
+        server.wait_listed("ragpipelines,ragindexes")
         # The garbage collector looks for new kinds every 30 seconds, and at its start.
         server.restart("kube-controller-manager")
         yield server
-
-
-def _until_served(server: ApiServer, within: float = 30.0) -> None:
-    """Wait until the kinds can be listed; `kubectl wait` stumbles over a CRD that has no status yet."""
-    deadline = time.monotonic() + within
-    while True:
-        try:
-            server.kubectl("get", "ragpipelines,ragindexes", "--all-namespaces")
-            return
-        except CommandError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
 
 
 @pytest.fixture

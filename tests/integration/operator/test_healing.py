@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cluster.api_only import ApiServer
 from integration.operator.replica import Nursery
 from integration.operator.scenario import Scenario, scenario
+from integration.operator.waiting import until
 from rag_operator import names
 from rag_operator.kube.resources import CHILDREN, DEPLOYMENTS, SERVICES, Resource
 
-WITHIN = 10.0
 # A claim is kept by its protection until nobody uses it; a Job that did its work is not made again.
 _NOT_DELETED = ("PersistentVolumeClaim", "Job")
 KINDS = {resource.kind: resource for resource in CHILDREN}
-
-
-async def until(what: str, holds: Any, within: float = WITHIN) -> float:
-    """Wait until something holds; the seconds it took."""
-    began = time.monotonic()
-    while time.monotonic() - began < within:
-        if await holds():
-            return time.monotonic() - began
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"not within {within} s: {what}")
 
 
 async def back(found: Scenario, resource: Resource, name: str, uid: str) -> bool:
