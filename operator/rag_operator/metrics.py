@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter as Count
 from collections.abc import Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -38,6 +39,15 @@ LISTED = _gauge(
 LET_GO = _counter(
     "rag_operator_deletions_let_go", "Pipelines whose external data were left behind, because the store could not be cleaned in time."
 )
+
+
+def publish_listing(namespace: str, pipeline: str, began: float | None) -> None:
+    """Say when the serving index's oldest listing began (Unix time); `None`: nothing serves, and an age would only grow."""
+    if began is not None:
+        LISTED.labels(namespace, pipeline).set(began)
+    else:
+        with suppress(KeyError):
+            LISTED.remove(namespace, pipeline)
 
 
 @dataclass

@@ -71,7 +71,7 @@ class Reconciler:
 
     def forget(self, key: Key) -> None:
         """The pipeline does not exist any more."""
-        self._tools.reporter.census.forget(key)
+        self._tools.reporter.forget(key)
 
     async def _carry_out(self, seen: Seen, decided: Decided | None, surroundings: Surroundings, now: float) -> Exception | None:
         if decided is None or decided.plan.moved:

@@ -10,6 +10,7 @@ from rag_operator import metrics, names
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.controller import events, indexes, mounts, parts, pods
 from rag_operator.controller.decide import Decided, Judged, spec_of
+from rag_operator.controller.mirror import Key
 from rag_operator.controller.observe import Seen
 from rag_operator.controller.writer import Writer
 from rag_operator.kube.client import Client
@@ -50,6 +51,11 @@ class Reporter:
         if decided is not None and not situation.suspended:
             await self._report_indexes(seen, decided, now)
         return min([self._look_again, *_looks(seen, situation, decided, now)])
+
+    def forget(self, key: Key) -> None:
+        """The pipeline does not exist any more: nothing is counted or told of it."""
+        self.census.forget(key)
+        metrics.publish_listing(key.namespace, key.name, None)
 
     async def say_of_deletion(self, seen: Seen, reason: str, message: str) -> None:
         """Say what deleting waits for; everything else stays as it was said last."""
@@ -126,8 +132,7 @@ def _lacking(seen: Seen, decided: Decided) -> tuple[str, ...]:
 def _publish_freshness(seen: Seen, situation: Situation) -> None:
     serving = situation.serving
     listed = oldest_listing(situation.indexes.get(serving.index.name)) if serving is not None else None
-    if listed is not None:
-        metrics.LISTED.labels(seen.key.namespace, seen.key.name).set(listed)
+    metrics.publish_listing(seen.key.namespace, seen.key.name, listed)
 
 
 def _looks(seen: Seen, situation: Situation, decided: Decided | None, now: float) -> Iterator[float]:
