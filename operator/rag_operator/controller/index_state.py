@@ -56,7 +56,9 @@ def state(name: str, children: Children, since: float, *, answering: bool = Fals
     child = children.get((INDEXES.kind, name))
     if child is None:
         return ComponentState("index", name, reason="Missing", message="not made yet")
-    status = index_status(name, children) or RAGIndexStatus()
+    status = index_status(name, children)
+    if status is None:
+        return _unreadable(child, answering=answering)
     built, caught = is_built(status), _caught_up(status, since)
     reason, message = _reason(status, built=built, caught_up=caught, answering=answering)
     probes = _probes(status, pair.url if pair is not None else _filling(child), fills=pair is None)
@@ -118,6 +120,23 @@ def _failed_documents(status: RAGIndexStatus) -> int:
     if status.sync is not None:
         return status.sync.failed_count
     return status.build.failed if status.build is not None else 0
+
+
+def _unreadable(child: Child, *, answering: bool) -> ComponentState:
+    """A status that this operator cannot read, written by a newer one: what it says is not known, and nothing follows from it."""
+    message = f"the status of RAGIndex {child.name} cannot be read: was the operator downgraded?"
+    return ComponentState(
+        kind="index",
+        name=child.name,
+        uid=child.uid,
+        exists=True,
+        ready=answering and not child.deleting,
+        reason="" if answering else "StatusUnreadable",
+        message="" if answering else message,
+        built=answering,
+        caught_up=answering,
+        collecting=bool((child.body().get("spec") or {}).get("collecting")),
+    )
 
 
 def _reason(status: RAGIndexStatus, *, built: bool, caught_up: bool, answering: bool) -> tuple[str, str]:

@@ -86,9 +86,12 @@ def _intent(
     failed: bool,
 ) -> IndexIntent:
     identity = declared_index(revision.spec, str(revision.index.inputs.get("reindex", "")))
+    present = present_work(child)
+    if present is not None and status is None and step is None:
+        return IndexIntent(identity=identity, work=present, collecting=is_collecting(child))  # unreadable: nothing follows from it
     work = next_work(
         identity,
-        present_work(child),
+        present,
         built=status is not None and is_built(status),
         failed=failed,
         collect=step,

@@ -73,6 +73,13 @@ def test_an_unready_embedder_speaks_in_the_words_of_its_pods() -> None:
     assert (state.reason, state.message) == ("Unschedulable", "0/1 nodes are available")
 
 
+def test_an_index_whose_status_cannot_be_read_goes_on_answering_and_a_new_one_waits() -> None:
+    odd = index(build="done")
+    assert (found(odd)[INDEX].ready, found(odd)[INDEX].reason) == (False, "StatusUnreadable")
+    answering = found(odd, weights={REVISION.name: 100})[INDEX]
+    assert (answering.ready, answering.built, answering.reason) == (True, True, "")
+
+
 def test_pods_of_another_component_say_nothing_about_it() -> None:
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "x"}
     pod = child(PODS, "p", "another", "embedder", status={"conditions": [condition]})

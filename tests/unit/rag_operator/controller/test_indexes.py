@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from doubles.manifests import spec_of
 from rag_operator import names
+from rag_operator.controller.assemble import index_statuses
 from rag_operator.controller.indexes import intents, is_collecting, retry_in
 from rag_operator.desired.context import IndexIntent
 from rag_operator.kube.child import Child, reduce
@@ -25,8 +28,9 @@ def child(resource: Resource, name: str, **body: Any) -> Child:
     return reduce(resource, {"metadata": meta, **body})
 
 
-def index(mode: str = "Build", attempt: int = 1, *, collecting: bool = False) -> Child:
-    return child(INDEXES, NAME, spec={"work": {"mode": mode, "attempt": attempt}, "collecting": collecting, "collection": "rag_x"})
+def index(mode: str = "Build", attempt: int = 1, *, collecting: bool = False, **body: Any) -> Child:
+    spec = {"work": {"mode": mode, "attempt": attempt}, "collecting": collecting, "collection": "rag_x"}
+    return child(INDEXES, NAME, spec=spec, **body)
 
 
 def failed(seconds_ago: float, attempt: int = 1) -> Child:
@@ -45,7 +49,8 @@ def by_name(*children: Child) -> dict[tuple[str, str], Child]:
 
 def decided(*children: Child, keep: bool = True, collect: tuple[Collect, ...] = ()) -> dict[str, IndexIntent]:
     plan = Plan(Record(), keep=(Keep(REVISION.name, "stable"),) if keep else (), collect=collect)
-    return intents(plan, {REVISION.name: REVISION}, by_name(*children), statuses={}, ready={}, now=NOW)
+    known = by_name(*children)
+    return intents(plan, {REVISION.name: REVISION}, known, statuses=index_statuses(known), ready={}, now=NOW)
 
 
 def test_a_new_index_is_built() -> None:
@@ -65,6 +70,13 @@ def test_a_build_that_succeeded_for_an_index_that_was_deleted_since_is_done_agai
     assert decided(ended("Complete", 1_000))[NAME].work.attempt == 1  # it is made again, and asks for the Job that is there
     assert decided(index(), ended("Complete", 3))[NAME].work.attempt == 1  # its result may be on its way
     assert decided(index(), ended("Complete", 11))[NAME].work.attempt == 2
+
+
+@pytest.mark.parametrize("mode", ["Sync", "Build"])
+def test_from_a_status_that_cannot_be_read_no_work_follows(mode: str) -> None:
+    unreadable = index(mode, 3, status={"build": "done"})
+    assert (decided(unreadable)[NAME].work.mode, decided(unreadable)[NAME].work.attempt) == (mode, 3)
+    assert decided(unreadable, keep=False, collect=(Collect(NAME, "index", "StopWriters", "x"),))[NAME].work.mode == "Stop"
 
 
 def test_a_job_whose_result_was_told_is_not_done_again() -> None:
