@@ -10,6 +10,7 @@ The manifests are YAML files with `$name` where a value belongs. Namespaces and 
 from __future__ import annotations
 
 import json
+import socket
 import textwrap
 from collections.abc import Mapping
 from string import Template
@@ -27,6 +28,7 @@ DEPLOYMENTS = (
     ("monitoring", "prometheus-adapter"),
     ("storage", "s3"),
 )
+S3_NODE_PORT = 30900
 FIELD_MANAGER = "rag-cluster"
 
 
@@ -46,13 +48,23 @@ def apply(kubectl: Kubectl, values: Mapping[str, str]) -> None:
     kubectl(*command, stdin=everything)
 
 
-def wait(kubectl: Kubectl, node: str) -> None:
-    """Until the node is Ready, every add-on available and the metrics API answers."""
+def wait(kubectl: Kubectl, node: str, address: str) -> None:
+    """Until the node is Ready, every add-on available, the metrics API answers and the host reaches the S3 server."""
     wait_until(lambda: _node_exists(kubectl, node), 60, f"node {node} to register")
     kubectl("wait", f"node/{node}", "--for=condition=Ready", "--timeout=90s")
     for namespace, name in DEPLOYMENTS:
         kubectl("-n", namespace, "rollout", "status", f"deployment/{name}", "--timeout=120s", timeout=150)
     kubectl("wait", "apiservice/v1beta1.external.metrics.k8s.io", "--for=condition=Available", "--timeout=60s")
+    # The node's proxy learns of a ready pod a moment after the API server does.
+    wait_until(lambda: _connects(address, S3_NODE_PORT), 30, f"the S3 server at {address}:{S3_NODE_PORT}")
+
+
+def _connects(address: str, port: int) -> bool:
+    try:
+        with socket.create_connection((address, port), timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 def _node_exists(kubectl: Kubectl, node: str) -> bool:

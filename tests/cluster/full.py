@@ -16,7 +16,7 @@ from pathlib import Path
 from cluster import addons, image_build, leftovers, packages, processes, static_images
 from cluster.commands import ClusterError, last_lines, run
 from cluster.control_plane import SERVICE_RANGE, Address, ControlPlane
-from cluster.network import DEFAULT, Network
+from cluster.network import DEFAULT, NODE_ADDRESS, Network
 from cluster.node import NODE_NAME, Node
 from cluster.paths import PACKAGE, cache_dir, exclusive, state_dir
 from cluster.processes import Component
@@ -200,7 +200,7 @@ class Cluster:
             addons.apply(self.kubectl, values)
         with step("node and add-ons ready"):
             try:
-                addons.wait(self.kubectl, NODE_NAME)
+                addons.wait(self.kubectl, NODE_NAME, NODE_ADDRESS)
             except ClusterError as error:
                 raise ClusterError(f"{error}\n{self._why_not_ready()}") from error
 
