@@ -99,6 +99,7 @@ class Proxy:
         self._thawed = asyncio.Event()
         self._streams: dict[int, web.Request] = {}
         self.requests: list[tuple[float, web.Request]] = []  # everything that came, with its time by the monotonic clock
+        self.looks: list[tuple[float, web.Request]] = []  # reads that were answered, watches aside, with the time at which they came
         self.reads = 0
         self.hidden = 0
         self.last = 0.0  # when the last write of state came, by the monotonic clock
@@ -159,7 +160,8 @@ class Proxy:
         self._thawed.set()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        self.requests.append((time.monotonic(), request))
+        came = time.monotonic()
+        self.requests.append((came, request))
         await self.open.wait()
         code = self.refuse(request)
         if code is not None:
@@ -167,7 +169,11 @@ class Proxy:
             return answered(code) if code else self._break(request, crash=False)
         if request.method in ("GET", "HEAD"):
             self.reads += 1
-            return await self._stream(request) if request.query.get("watch") else await self._forward(request, None)
+            if request.query.get("watch"):
+                return await self._stream(request)
+            answer = await self._forward(request, None)
+            self.looks.append((came, request))
+            return answer
         raw = await request.read()
         write = Write(len(self.sent()), request.method, request.path, request.headers.get("User-Agent", ""), json.loads(raw or b"{}"))
         write.done = Do.PASS if write.is_lease else self.decide(write)

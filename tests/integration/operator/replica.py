@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,10 +51,11 @@ QUICK: dict[str, object] = {
 
 
 class Replica:
-    """One process of the operator."""
+    """One process of the operator. `since`: when it was started, by the monotonic clock."""
 
-    def __init__(self, pid: int, log: Path) -> None:
+    def __init__(self, pid: int, log: Path, identity: str, since: float) -> None:
         self.pid, self.log = pid, log
+        self.identity, self.since = identity, since
 
     def signal(self, number: int) -> None:
         """Send a signal, if it still runs."""
@@ -122,10 +124,12 @@ class Nursery:
             raise RuntimeError("the nursery is not open")
         log = self._directory / f"{name}.log"
         bug = settings.pop("bug", None)
-        order = {"log": str(log), "bug": bug, "settings": {**QUICK, "identity": name, **settings}}
+        known = {**QUICK, "identity": name, **settings}
+        order = {"log": str(log), "bug": bug, "settings": known}
         async with self._one_order:
+            since = time.monotonic()
             self._process.stdin.write(json.dumps(order).encode() + b"\n")
             await self._process.stdin.drain()
-            replica = Replica(int(await self._process.stdout.readline()), log)
+            replica = Replica(int(await self._process.stdout.readline()), log, str(known["identity"]), since)
         self._replicas.append(replica)
         return replica

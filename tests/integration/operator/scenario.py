@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aiohttp import web
+
 from integration.operator.oracles import Safety
 from integration.operator.proxy import Proxy, Write
 from integration.operator.replica import Nursery, Replica
@@ -18,7 +20,7 @@ from integration.operator.world import World
 from rag_operator import errors
 from rag_operator.kube.access import load
 from rag_operator.kube.client import Client
-from rag_operator.kube.resources import CHILDREN, NAMESPACES, PIPELINES, PODS, Resource
+from rag_operator.kube.resources import CHILDREN, NAMESPACES, PIPELINES, PODS, WATCHED, Resource
 
 NAME = "handbook"
 SETTLED = 1.5  # seconds without a write: a planner that waits for gateways looks again after one
@@ -126,13 +128,14 @@ class Scenario:
     async def until(
         self, what: str, holds: Callable[[dict[str, Any]], bool], within: float | None = None, name: str = NAME
     ) -> dict[str, Any]:
-        """Wait until the pipeline is as it should be, and nothing is written any more."""
+        """Wait until the pipeline is as it should be, an operator that runs has looked at it, and nothing is written any more."""
         within = within or self.patience
         deadline = time.monotonic() + within
         body: dict[str, Any] = {}
         while time.monotonic() < deadline:
             body = await self.pipeline(name)
-            quiet = not self.proxy.sent() or time.monotonic() - self._last_write() > self.settled
+            looked = self._first_look(name, exists=bool(body))
+            quiet = looked is not None and time.monotonic() - max(looked, self.proxy.last) > self.settled
             if quiet and holds(body) and self.running:
                 return body
             await asyncio.sleep(0.05)
@@ -173,8 +176,19 @@ class Scenario:
         made = Counter(_object(write) for write in writes if write.status == 201)
         return made, Counter(_object(write) for write in writes if write.method == "DELETE")
 
-    def _last_write(self) -> float:
-        return self.proxy.last
+    def _first_look(self, name: str, *, exists: bool) -> float | None:
+        """When an operator that runs first looked at the pipeline: one that only just started is quiet because it has not begun.
+
+        Every pass begins by reading its pipeline. What is gone may have none; then it counts that all kinds were listed, to the last one.
+        """
+        pipeline, last = PIPELINES.path(self.namespace, name), f"/{WATCHED[-1].plural}"
+
+        def is_look(request: web.Request, by: Replica) -> bool:
+            own = request.headers.get("User-Agent", "").endswith(f"({by.identity})")  # kopf lists as well, and works on nothing
+            return own and (request.path == pipeline or (not exists and request.path.endswith(last)))
+
+        runs = [replica for replica in self.replicas if replica.alive]
+        return next((came for came, request in self.proxy.looks for by in runs if came >= by.since and is_look(request, by)), None)
 
 
 def serves(body: dict[str, Any]) -> bool:
