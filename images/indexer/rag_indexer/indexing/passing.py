@@ -262,7 +262,10 @@ class SourcePass:
 
 
 async def load_ledger(target: Target, spool: Spool) -> None:
-    """Read an index's ledger into the spool. Raises `IncompleteReadError` when it cannot be read whole."""
+    """Read an index's ledger into the spool, which keeps what it has when that fails. Raises `MilvusError`.
+
+    `IncompleteReadError`: it cannot be read whole.
+    """
     for attempt in range(1, _LEDGER_READS + 1):
         try:
             return await asyncio.to_thread(_load_ledger, target, spool)
@@ -273,6 +276,4 @@ async def load_ledger(target: Target, spool: Spool) -> None:
 
 
 def _load_ledger(target: Target, spool: Spool) -> None:
-    spool.clear_ledger(target.name)
-    for page in target.store.scan_ledger(target.low, target.high):
-        spool.put_ledger(target.name, page)
+    spool.replace_ledger(target.name, target.store.scan_ledger(target.low, target.high))

@@ -16,12 +16,17 @@ from rag_indexer.sources.port import Entry
 from rag_runtime.contracts import collections as names
 from rag_runtime.milvus.rows import LEDGER_FIELDS, LedgerRow
 
-_TABLES = """
+# As the last read and the writes since left it, and, while it is read anew, as far as that is.
+_LEDGERS = "\n".join(
+    f"create table {name} (target text not null, document text not null, version text, content_hash text, chunks_digest text,"
+    " chunk_count integer, state text, reason text, attempts integer, updated integer, recipe text, source text,"
+    " primary key (target, document)) without rowid;"
+    for name in ("ledger", "fresh")
+)
+_TABLES = f"""
 create table listing (document text primary key, source text not null, path text, version text, uri text, size integer, start integer,
                       length integer, problem text, container text) without rowid;
-create table ledger (target text not null, document text not null, version text, content_hash text, chunks_digest text,
-                     chunk_count integer, state text, reason text, attempts integer, updated integer, recipe text, source text,
-                     primary key (target, document)) without rowid;
+{_LEDGERS}
 create table todo (document text not null, target text not null, primary key (document, target)) without rowid;
 create table written (target text not null, key text not null, document text not null, primary key (target, key)) without rowid;
 create table containers (source text not null, path text not null, version text not null, primary key (source, path)) without rowid;
@@ -88,11 +93,27 @@ class Spool:
     def clear_ledger(self, target: str) -> None:
         """Forget an index's ledger."""
         self._run("delete from ledger where target = ?", target)
+        self._run("delete from fresh where target = ?", target)
+
+    def replace_ledger(self, target: str, pages: Iterable[Sequence[LedgerRow]]) -> None:
+        """Take over a ledger as a whole. When `pages` raises, what was known stays: half a ledger looks like documents that are new."""
+        self._run("delete from fresh where target = ?", target)
+        for page in pages:
+            self._put("fresh", target, page)
+        with self._lock:
+            self._db.execute("begin")
+            self._db.execute("delete from ledger where target = ?", (target,))
+            self._db.execute("insert into ledger select * from fresh where target = ?", (target,))
+            self._db.execute("delete from fresh where target = ?", (target,))
+            self._db.execute("commit")
 
     def put_ledger(self, target: str, rows: Sequence[LedgerRow]) -> None:
-        """Take over ledger rows as read or written."""
+        """Take over ledger rows as written."""
+        self._put("ledger", target, rows)
+
+    def _put(self, table: str, target: str, rows: Sequence[LedgerRow]) -> None:
         values = [(target, *(getattr(row, name) for name in LEDGER_FIELDS), row.document.partition("/")[0]) for row in rows]
-        self._many(f"insert or replace into ledger (target, {_COLUMNS}, source) values ({', '.join('?' * 12)})", values)
+        self._many(f"insert or replace into {table} (target, {_COLUMNS}, source) values ({', '.join('?' * 12)})", values)
 
     def delete_ledger(self, target: str, documents: Sequence[str]) -> None:
         """Take over removals."""

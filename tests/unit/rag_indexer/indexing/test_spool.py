@@ -81,6 +81,23 @@ def test_each_document_comes_once_with_every_index_that_wants_it(spool: Spool) -
     assert changes[1][2] == {"one", "two"}
 
 
+def test_a_ledger_that_cannot_be_read_whole_leaves_what_was_known(spool: Spool) -> None:
+    def broken() -> Iterator[list[LedgerRow]]:
+        yield [LedgerRow("s/new", "v1", "done")]
+        raise ConnectionError
+
+    ledger(spool, "one", "s/a", "s/b")
+    ledger(spool, "two", "s/c")
+    with pytest.raises(ConnectionError):
+        spool.replace_ledger("one", broken())
+    assert spool.ledger_of("one", ["s/a", "s/b", "s/new"]).keys() == {"s/a", "s/b"}
+    spool.replace_ledger("one", [[LedgerRow("s/a", "v2", "done")], [LedgerRow("t/d", "v1", "done", recipe="r")]])
+    assert spool.tally("one")[1] == 2
+    assert spool.ledger_of("one", ["s/a", "s/new", "t/d"])["t/d"] == LedgerRow("t/d", "v1", "done", recipe="r")
+    assert spool.sources_of("one") == {"s", "t"}
+    assert spool.tally("two")[1] == 1, "another index's ledger is its own"
+
+
 def test_documents_come_in_the_order_of_their_bytes(spool: Spool) -> None:
     listed(spool, "s", "b", "a/z", "a-", "Z", "é", "a")
     assert planned(spool, "one") == sorted((f"s/{path}" for path in ("b", "a/z", "a-", "Z", "é", "a")), key=str.encode)
