@@ -23,7 +23,7 @@ def vector_of(text: str, dimensions: int, salt: str = "") -> NDArray[np.float32]
 
 
 class EmbedderDouble(Double):
-    """Serves one model. `fault` is one of: hang, hold (until `release`), error, overloaded, nan, short, garbage."""
+    """Serves one model. `fault` is one of: hang, hold (until `release`), error, overloaded, nan, short, garbage, denied."""
 
     def __init__(self, dimensions: int, *, model: str = "double", fingerprint: str | None = None, names_fingerprint: bool = True) -> None:
         super().__init__()
@@ -43,6 +43,8 @@ class EmbedderDouble(Double):
         return [web.post(embedding.PATH_EMBEDDINGS, self._embeddings), web.get(embedding.PATH_MODELS, self._models)]
 
     async def _models(self, _: web.Request) -> web.Response:
+        if self.fault == "denied":
+            return refusal(401, "no such key")
         card = ModelCard(
             id=self.model,
             fingerprint=self.fingerprint,
@@ -64,6 +66,8 @@ class EmbedderDouble(Double):
                 await self.release.wait()
             case "error":
                 return refusal(500, "out of memory")
+            case "denied":
+                return refusal(401, "no such key")
             case "overloaded":
                 return refusal(429, "queue is full", retry_after="7")
             case "garbage":

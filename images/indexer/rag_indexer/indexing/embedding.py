@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from rag_indexer.errors import EmbedderError
@@ -34,42 +35,45 @@ class Embedder:
         self._slots = asyncio.Semaphore(REQUESTS_IN_FLIGHT)
         self._sleep = sleep
 
-    async def embed(self, texts: Iterable[str]) -> dict[str, Vector | Refused]:
-        """Vectors by text. Raises `EmbedderError` when the embedder stays away or its answers are no embeddings."""
+    async def embed(self, texts: Iterable[str], *, patience: float = float("inf")) -> dict[str, Vector | Refused]:
+        """Vectors by text. Raises `EmbedderError` when the embedder stays away or its answers are no embeddings.
+
+        A request that failed is not made again when it is `patience` seconds old.
+        """
         # Texts of like length share a request, which wastes least on padding.
         distinct = sorted(set(texts), key=len)
         requests = [distinct[start : start + TEXTS_PER_REQUEST] for start in range(0, len(distinct), TEXTS_PER_REQUEST)]
-        answers = await asyncio.gather(*(self._request(request) for request in requests))
+        answers = await asyncio.gather(*(self._request(request, patience) for request in requests))
         return {text: result for answer in answers for text, result in answer.items()}
 
     async def why_away(self, seconds: float) -> str:
-        """Why the embedder does not answer within `seconds`; empty when it does, be it with an error."""
+        """Why the embedder is of no use: it does not answer within `seconds`, or refuses; empty when it is there."""
         try:
             await self.client.describe(timeout=seconds, refresh=True)
         except UnavailableError as error:
             return f"the embedder does not answer: {error}"
-        except EmbeddingError:
-            return ""
+        except EmbeddingError as error:
+            return f"the embedder refuses: {error}"
         return ""
 
-    async def _request(self, texts: Sequence[str]) -> dict[str, Vector | Refused]:
+    async def _request(self, texts: Sequence[str], patience: float) -> dict[str, Vector | Refused]:
         try:
             async with self._slots:
-                vectors = await self._patiently(texts)
+                vectors = await self._patiently(texts, patience)
         except RejectedError as error:
-            return await self._halves(texts, error)
+            return await self._halves(texts, error, patience)
         self.embedded += len(texts)
         return dict(zip(texts, vectors, strict=True))
 
-    async def _halves(self, texts: Sequence[str], error: RejectedError) -> dict[str, Vector | Refused]:
+    async def _halves(self, texts: Sequence[str], error: RejectedError, patience: float) -> dict[str, Vector | Refused]:
         """Find the text that is refused by asking again with fewer."""
         if len(texts) == 1:
             return {texts[0]: Refused(f"the embedder refuses a chunk: {error}")}
         middle = len(texts) // 2
-        return {**await self._request(texts[:middle]), **await self._request(texts[middle:])}
+        return {**await self._request(texts[:middle], patience), **await self._request(texts[middle:], patience)}
 
-    async def _patiently(self, texts: Sequence[str]) -> Sequence[Vector]:
-        pause = 0.5
+    async def _patiently(self, texts: Sequence[str], patience: float) -> Sequence[Vector]:
+        pause, began = 0.5, time.monotonic()
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 found = await self.client.embed_documents(texts, timeout=REQUEST_SECONDS)
@@ -81,7 +85,7 @@ class Embedder:
             except InvalidAnswerError as error:
                 raise EmbedderError(f"the embedder's answer cannot be used: {error}") from error
             except UnavailableError as error:
-                if attempt == ATTEMPTS:
+                if attempt == ATTEMPTS or time.monotonic() - began > patience:
                     raise EmbedderError(f"the embedder does not answer: {error}") from error
                 logger.warning("the embedder does not answer, trying again", extra={"attempt": attempt, "reason": str(error)})
             except EmbeddingError as error:

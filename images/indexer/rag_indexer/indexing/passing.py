@@ -9,17 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from rag_indexer.errors import IndexerError
-from rag_indexer.indexing import planning
 from rag_indexer.indexing.batching import batches, each, first_reason
 from rag_indexer.indexing.deleting import Held, delete_gone
-from rag_indexer.indexing.embedding import Refused
-from rag_indexer.indexing.planning import Plan
-from rag_indexer.indexing.reading import Document, Listed, Reader, Select, take_listing
+from rag_indexer.indexing.preparing import Batch, Preparing
+from rag_indexer.indexing.reading import Listed, Reader, Select, take_listing
 from rag_indexer.indexing.rereading import Rereading
 from rag_indexer.indexing.spool import Spool
 from rag_indexer.indexing.target import Target
@@ -27,7 +25,6 @@ from rag_indexer.indexing.threads import Threads
 from rag_indexer.indexing.writing import write
 from rag_indexer.sources.port import Source
 from rag_runtime.milvus.errors import IncompleteReadError, MissingError
-from rag_runtime.milvus.rows import Vector
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +34,6 @@ QUEUED_BATCHES = 1
 EMBEDDING_BATCHES = 2
 # Batches that may be embedded and not yet written: what a crash costs.
 BATCHES_AT_RISK = EMBEDDING_BATCHES + QUEUED_BATCHES + 1
-# How long an embedder may take to say that it is there, where other indexes wait.
-AWAY_SECONDS = 5.0
 # How often writes that were acknowledged and lost are done again before the pass fails.
 REPAIRS = 3
 _LEDGER_READS = 3
@@ -58,17 +53,8 @@ class Outcome:
     applied: bool = True
     held: Held | None = None
     error: str = ""
+    embedder_failed: bool = False
     seconds: float = 0.0
-
-
-@dataclass
-class _Batch:
-    """Documents on their way: as read, then with plans and vectors for each index."""
-
-    documents: list[Document]
-    wanted: Mapping[str, frozenset[str]]
-    plans: dict[str, list[Plan]] = field(default_factory=dict)
-    vectors: dict[str, dict[str, Vector]] = field(default_factory=dict)
 
 
 class SourcePass:
@@ -92,6 +78,7 @@ class SourcePass:
         self._on_read = on_read
         self._threads = Threads()
         self._rereading = Rereading(self._targets, spool, self._threads)
+        self._preparing = Preparing(self._targets, spool, clock)
         self._stopping = False
 
     def stop(self) -> None:
@@ -120,7 +107,7 @@ class SourcePass:
         for name in list(self._targets):
             await self._delete(name, outcomes[name])
         self._plan()
-        await self._leave_out_the_away(outcomes)
+        await self._preparing.leave_out_the_away()
         changes = sum(self._spool.planned(name) for name in self._targets)
         if changes or any(outcome.held for outcome in outcomes.values()):
             logger.info("changes", extra={"source": self._source.name, "listing": listed.id, "of": listed.documents, "documents": changes})
@@ -134,10 +121,15 @@ class SourcePass:
                 raise IndexerError(f"{len(lost)} documents were written and acknowledged {REPAIRS + 1} times and cannot be read")
             await self._apply(len(lost))
         for name, outcome in outcomes.items():
-            outcome.error = outcome.error or (self._targets[name].mismatch if name in self._targets else "")
+            outcome.error = outcome.error or self._why_not(name)
+            outcome.embedder_failed = name in self._preparing.failed
             outcome.seconds = self._clock() - began
             outcome.applied = outcome.held is None and not outcome.error
         return outcomes
+
+    def _why_not(self, name: str) -> str:
+        mismatch = self._targets[name].mismatch if name in self._targets else ""
+        return self._preparing.away.get(name) or self._preparing.failed.get(name) or mismatch
 
     async def _delete(self, name: str, outcome: Outcome) -> None:
         target = self._targets[name]
@@ -158,23 +150,11 @@ class SourcePass:
                 continue
             self._spool.plan_changes(target.name, self._source.name, target.recipe, self._clock())
 
-    async def _leave_out_the_away(self, outcomes: dict[str, Outcome]) -> None:
-        """Changes wait for the embedder of their own index alone. With one index there is nobody to hold up, and the pass is patient."""
-        wanting = [target for target in self._targets.values() if self._spool.planned(target.name)]
-        if len(self._targets) == 1:
-            return
-        answers = await asyncio.gather(*(target.embedder.why_away(AWAY_SECONDS) for target in wanting))
-        for target, reason in zip(wanting, answers, strict=True):
-            if reason:
-                logger.warning("the embedder is away; its index waits", extra={"index": target.name, "reason": reason})
-                outcomes[target.name].error = reason
-                self._spool.clear_plan(target.name)
-
     async def _apply(self, changes: int) -> None:
         if not changes:
             return
-        read: asyncio.Queue[_Batch | None] = asyncio.Queue(QUEUED_BATCHES)
-        ready: asyncio.Queue[_Batch | None] = asyncio.Queue(QUEUED_BATCHES)
+        read: asyncio.Queue[Batch | None] = asyncio.Queue(QUEUED_BATCHES)
+        ready: asyncio.Queue[Batch | None] = asyncio.Queue(QUEUED_BATCHES)
         flushing = asyncio.create_task(self._rereading.flush_now_and_then())
         try:
             async with asyncio.TaskGroup() as stages:
@@ -191,7 +171,7 @@ class SourcePass:
         if self._stopping:
             raise PassStoppedError("the pass was stopped before its end")
 
-    async def _read(self, out: asyncio.Queue[_Batch | None]) -> None:
+    async def _read(self, out: asyncio.Queue[Batch | None]) -> None:
         reader = Reader(self._source)
         for wanted in batches(self._spool.changes(self._source.name)):
             if self._stopping:
@@ -199,61 +179,21 @@ class SourcePass:
             documents = await asyncio.gather(*(reader.read(document, entry) for document, entry, _ in wanted))
             kept = [document for document in documents if not document.gone]
             self._on_read(len(kept))
-            await out.put(_Batch(kept, {document: targets for document, _, targets in wanted}))
+            await out.put(Batch(kept, {document: targets for document, _, targets in wanted}))
         for _ in range(EMBEDDING_BATCHES):
             await out.put(None)
 
-    async def _embed(self, into: asyncio.Queue[_Batch | None], out: asyncio.Queue[_Batch | None]) -> None:
+    async def _embed(self, into: asyncio.Queue[Batch | None], out: asyncio.Queue[Batch | None]) -> None:
         async for batch in each(into):
-            await self._prepare(batch)
+            await self._preparing.prepare(batch)
             await out.put(batch)
         await out.put(None)
 
-    async def _prepare(self, batch: _Batch) -> None:
-        await asyncio.gather(*(asyncio.to_thread(self._plan_batch, target, batch) for target in self._targets.values()))
-        texts: dict[str, set[str]] = {}
-        for name, plans in batch.plans.items():
-            texts.setdefault(self._targets[name].content, set()).update(text for plan in plans for text in plan.texts.values())
-        models = {target.content: target for target in self._targets.values()}
-        answers = await asyncio.gather(*(models[content].embedder.embed(wanted) for content, wanted in texts.items()))
-        found = dict(zip(texts, answers, strict=True))
-        for name, plans in batch.plans.items():
-            self._settle(batch, name, plans, found[self._targets[name].content])
-
-    def _plan_batch(self, target: Target, batch: _Batch) -> None:
-        """What each document takes in one index. Blocks."""
-        now = self._clock()
-        mine = [document for document in batch.documents if target.name in batch.wanted[document.id]]
-        ledger = self._spool.ledger_of(target.name, [document.id for document in mine])
-        known = {document.id: ledger.get(document.id) for document in mine}
-        plans = [planning.failed(target, document, known[document.id], now) for document in mine if document.parsed is None]
-        read = [document for document in mine if document.parsed is not None]
-        for document in read:
-            if (row := known[document.id]) is not None and planning.is_only_renewed(target, document, row):
-                plans.append(Plan(planning.renewed(row, document, now)))
-        changed = [document for document in read if not planning.is_only_renewed(target, document, known[document.id])]
-        batch.plans[target.name] = plans + planning.plans(target, changed, ledger, now)
-
-    def _settle(self, batch: _Batch, name: str, plans: list[Plan], answers: Mapping[str, Vector | Refused]) -> None:
-        """A document with a text the model refuses fails as a whole; the others go on."""
-        refused = {text: answer for text, answer in answers.items() if isinstance(answer, Refused)}
-        batch.vectors[name] = {text: answer for text, answer in answers.items() if not isinstance(answer, Refused)}
-        if not refused:
-            return
-        documents = {document.id: document for document in batch.documents}
-        for position, plan in enumerate(plans):
-            reason = next((refused[text] for text in plan.texts.values() if text in refused), None)
-            if reason is not None:
-                before = self._spool.ledger_of(name, [plan.after.document]).get(plan.after.document)
-                document = documents[plan.after.document]
-                unreadable = Document(document.id, document.entry, document.content_hash, reason=reason)
-                plans[position] = planning.failed(self._targets[name], unreadable, before, self._clock())
-
-    async def _write(self, into: asyncio.Queue[_Batch | None]) -> None:
+    async def _write(self, into: asyncio.Queue[Batch | None]) -> None:
         async for batch in each(into, ends=EMBEDDING_BATCHES):
             await asyncio.gather(*(self._write_one(name, batch) for name in batch.plans))
 
-    async def _write_one(self, name: str, batch: _Batch) -> None:
+    async def _write_one(self, name: str, batch: Batch) -> None:
         target = self._targets[name]
         if batch.plans[name]:
             self._rereading.wrote(name)

@@ -258,6 +258,8 @@ class Syncer:
             each.report.passed(spec.name, outcome, each.target, self._spool)
             if outcome.error:
                 each.ledger_read = float("-inf")
+            if outcome.embedder_failed:
+                each.probed = float("-inf")
             await self._drop_removed_sources(each, outcome)
         if any(outcome.error for outcome in outcomes.values()):
             return FAILED

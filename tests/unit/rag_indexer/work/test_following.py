@@ -8,14 +8,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from doubles.embedder import EmbedderDouble
-from doubles.indexing import CHUNKING, DIMENSIONS, Corpus, differences, text_of
+from doubles.indexing import CHUNKING, DIMENSIONS, Corpus, differences, expected_chunks, text_of
 from doubles.memory_store import MemoryStore
 from doubles.ragindex import manifest
 from rag_indexer.chunking.chunks import Chunker
 from rag_indexer.chunking.tokens import BoundedTokens
+from rag_indexer.indexing.batching import BATCH_DOCUMENTS
 from rag_indexer.indexing.embedding import Embedder
 from rag_indexer.indexing.target import Target
 from rag_indexer.reporting import NoSink
@@ -113,3 +115,60 @@ async def test_a_ledger_that_cannot_be_read_again_leaves_no_old_chunks_behind(wo
     assert len(reads) > 2, "it is read again later"
     assert differences(store, changed) == []
     assert world.error("one") == ""
+
+
+MANY = {f"{number:03d}.txt": text_of(f"document {number}", 1) for number in range(5 * BATCH_DOCUMENTS)}
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("denied", "the embedder refuses: "),
+        ("error", "the embedder does not answer: "),
+        ("garbage", "the embedder's answer cannot be used: "),
+    ],
+)
+async def test_an_embedder_that_fails_holds_up_its_own_indexes_alone(world: World, double: EmbedderDouble, fault: str, says: str) -> None:
+    world.corpus.become(MANY)
+    async with EmbedderDouble(DIMENSIONS) as failing:
+        failing.fault = fault
+        world.follow("stable", double)
+        for name in ("retired", "twin"):
+            world.follow(name, failing)
+        await world.run_pass("stable", "retired", "twin")
+        assert differences(world.stores["stable"], MANY) == []
+        assert world.error("stable") == ""
+        for name in ("retired", "twin"):
+            assert world.error(name).startswith(says)
+            assert not world.stores[name].chunks
+        assert len(set(failing.texts)) <= len(expected_chunks(MANY)) // 2, "what is left of a pass is not tried"
+
+        failing.fault = None
+        for followed in world.syncer._followed.values():
+            followed.probed = time.monotonic()
+        await world.run_pass("stable", "retired", "twin")
+        for name in ("retired", "twin"):
+            assert differences(world.stores[name], MANY) == []
+            assert world.error(name) == ""
+
+
+async def test_an_index_that_needs_no_vectors_needs_no_embedder(world: World, double: EmbedderDouble) -> None:
+    async with EmbedderDouble(DIMENSIONS) as failing:
+        for name, embedder in (("stable", double), ("retired", failing), ("young", failing)):
+            world.follow(name, embedder)
+        await world.run_pass("stable", "retired")
+        failing.fault = "error"
+        world.corpus.become({})
+        world.corpus.become(DOCUMENTS)  # the same bytes at another time
+        await world.run_pass("stable", "retired", "young")
+        assert world.error("retired") == ""
+        assert differences(world.stores["retired"], DOCUMENTS) == []
+        assert world.error("young").startswith("the embedder does not answer: ")
+
+
+async def test_with_one_index_alone_a_failing_embedder_ends_the_pass(world: World, double: EmbedderDouble) -> None:
+    followed = world.follow("one", double)
+    double.fault = "error"
+    await world.run_pass("one")
+    assert world.error("one").startswith("the embedder does not answer: ")
+    assert (followed.probed, followed.ledger_read) == (float("-inf"), float("-inf"))
