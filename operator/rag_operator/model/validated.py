@@ -18,6 +18,7 @@ from rag_operator.api.v1alpha1.common import ClaimLocation, ConfigMapKeyRef
 from rag_operator.api.v1alpha1.documents import Source
 from rag_operator.api.v1alpha1.embedder import LocalEmbedder
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
+from rag_runtime.contracts.globs import GlobError, compiled
 
 INVALID: Final = "InvalidSpec"
 MISSING: Final = "ReferenceNotFound"
@@ -92,6 +93,7 @@ def validate(spec: RAGPipelineSpec, references: References) -> ValidatedPipeline
         _claims_exist,
         _chunks_fit,
         _patterns_compile,
+        _globs_compile,
         _store_is_served,
         _runtime_is_known,
     )
@@ -155,6 +157,15 @@ def _patterns_compile(spec: RAGPipelineSpec, _: References) -> Iterator[Violatio
             yield Violation(INVALID, path, pattern, "a regular expression with exactly one group", message)
 
 
+def _globs_compile(spec: RAGPipelineSpec, _: References) -> Iterator[Violation]:
+    for path, glob in _globs(spec.sources):
+        try:
+            compiled(glob)
+        except GlobError as error:
+            message = f"must be a glob: {error}; * and ? stay within a directory, ** crosses them, [a-z] is a set"
+            yield Violation(INVALID, path, glob, "a glob", message)
+
+
 def _store_is_served(spec: RAGPipelineSpec, references: References) -> Iterator[Violation]:
     if spec.vector_store.milvus.cluster is not None and references.milvus_operator is False:
         message = "needs milvus-operator, which is not installed: install it, or use standalone or external"
@@ -199,6 +210,12 @@ def _source_claims(sources: tuple[Source, ...]) -> Iterator[tuple[str, ClaimLoca
     for index, source in enumerate(sources):
         if source.pvc is not None:
             yield f"spec.sources[{index}].pvc", source.pvc
+
+
+def _globs(sources: tuple[Source, ...]) -> Iterator[tuple[str, str]]:
+    for index, source in enumerate(sources):
+        for name, globs in (("include", source.include), ("exclude", source.exclude)):
+            yield from ((f"spec.sources[{index}].{name}[{position}]", glob) for position, glob in enumerate(globs))
 
 
 def _missing(path: str, name: str, kind: str) -> Violation:

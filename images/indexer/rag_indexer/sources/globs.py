@@ -1,18 +1,19 @@
-"""Include and exclude globs over paths: `*` and `?` stay within a directory, `**` crosses them, `[a-z]` is a set."""
+"""Which paths of a source are its documents."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
-_TOKENS = re.compile(r"\*\*/|/\*\*$|\*\*|\*|\?|\[!?[^\]]+\]|.", re.DOTALL)
+from rag_indexer.errors import PermanentError
+from rag_runtime.contracts.globs import GlobError, compiled
+from rag_runtime.contracts.index import SourceSpec
 
 
-def selector(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:
-    """A predicate of paths: in any `include` (all, when empty) and in no `exclude`."""
-    wanted = [compiled(glob) for glob in include]
-    unwanted = [compiled(glob) for glob in exclude]
+def selector(spec: SourceSpec) -> Callable[[str], bool]:
+    """A predicate of paths: in any `include` (all, when empty) and in no `exclude`. Raises `PermanentError` that names what is no glob."""
+    wanted = _patterns(spec, "include", spec.include)
+    unwanted = _patterns(spec, "exclude", spec.exclude)
 
     def selects(path: str) -> bool:
         included = not wanted or any(pattern.fullmatch(path) for pattern in wanted)
@@ -21,17 +22,11 @@ def selector(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], 
     return selects
 
 
-@lru_cache(maxsize=512)
-def compiled(glob: str) -> re.Pattern[str]:
-    """The glob as a regular expression. A leading slash means the same as none."""
-    return re.compile("".join(_translated(token) for token in _TOKENS.findall(glob.lstrip("/"))), re.DOTALL)
-
-
-def _translated(token: str) -> str:
-    fixed = {"**/": "(?:.*/)?", "/**": "(?:/.*)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    if token in fixed:
-        return fixed[token]
-    if token.startswith("[") and len(token) > 2:
-        inside = token[1:-1].replace("\\", "\\\\")
-        return f"[^{inside[1:]}]" if inside.startswith("!") else f"[{inside}]"
-    return re.escape(token)
+def _patterns(spec: SourceSpec, field: str, globs: Sequence[str]) -> list[re.Pattern[str]]:
+    patterns = []
+    for position, glob in enumerate(globs):
+        try:
+            patterns.append(compiled(glob))
+        except GlobError as error:
+            raise PermanentError(f"source {spec.name}: {field}[{position}] {glob!r} is no glob: {error}") from error
+    return patterns

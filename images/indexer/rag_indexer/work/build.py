@@ -83,7 +83,7 @@ class BuildRun:
     async def _source(self, target: Target, spec: SourceSpec, spool: Spool) -> Outcome:
         source = open_source(spec, self._context.around, max_bytes=self._index.spec.max_document_size)
         try:
-            outcome = (await SourcePass(source, selector(spec.include, spec.exclude), [target], spool).run())[target.name]
+            outcome = (await SourcePass(source, selector(spec), [target], spool).run())[target.name]
         finally:
             await source.close()
         if not outcome.applied:

@@ -244,7 +244,7 @@ class Syncer:
         self._passes += 1
         source = self._sources.of(spec, max(each.index.spec.max_document_size for each in followed))
         targets = [each.target for each in followed]
-        run = SourcePass(source, selector(spec.include, spec.exclude), targets, self._spool, on_read=partial(self.metrics.read, spec.name))
+        run = SourcePass(source, selector(spec), targets, self._spool, on_read=partial(self.metrics.read, spec.name))
         self._running = run, [each.target.name for each in followed]
         telling = asyncio.create_task(self._tell_now_and_then(followed))
         try:
@@ -280,7 +280,7 @@ class Syncer:
         for each in followed:
             each.report.failed(spec.name, str(error))
             each.locked_out = isinstance(error, LoginError)
-            if not isinstance(error, SourceError):
+            if not isinstance(error, SourceError | PermanentError):
                 # What was written is not known for sure.
                 each.ledger_read = float("-inf")
             if isinstance(error, EmbedderError):

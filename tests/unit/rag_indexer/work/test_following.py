@@ -172,3 +172,14 @@ async def test_with_one_index_alone_a_failing_embedder_ends_the_pass(world: Worl
     await world.run_pass("one")
     assert world.error("one").startswith("the embedder does not answer: ")
     assert (followed.probed, followed.ledger_read) == (float("-inf"), float("-inf"))
+
+
+async def test_a_source_whose_glob_is_none_is_told_and_other_sources_go_on(world: World, double: EmbedderDouble) -> None:
+    broken = {"name": "wiki", "pvc": {"claimName": "wiki"}, "include": ["[z-a]*.md"]}
+    followed = world.follow("one", double, sources=[broken, {"name": "docs", "pvc": {"claimName": "docs"}}])
+    for source in (0, 1):
+        await world.run_pass("one", source=source)
+    assert world.error("one", 0) == "source wiki: include[0] '[z-a]*.md' is no glob: bad character range z-a"
+    assert world.error("one", 1) == ""
+    assert differences(world.stores["one"], DOCUMENTS) == []
+    assert followed.ledger_read > float("-inf"), "nothing was written, so what is known still holds"

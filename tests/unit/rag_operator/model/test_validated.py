@@ -137,6 +137,14 @@ CASES: list[tuple[str, References, dict[str, Any], str, str, str]] = [
         "must have exactly one group, which is the value; it has 0",
     ),
     (
+        "a glob that cannot be one",
+        ALL_THERE,
+        {"sources": [{"name": "docs", "s3": {"bucket": "company-docs"}, "include": ["*.md"], "exclude": ["a.md", "[z-a]*.md"]}]},
+        "InvalidSpec",
+        "spec.sources[0].exclude[1]",
+        "must be a glob: bad character range z-a",
+    ),
+    (
         "a Milvus cluster where no operator for it is installed",
         changed(milvus_operator=False),
         {"vectorStore": CLUSTER},
