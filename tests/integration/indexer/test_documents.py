@@ -132,29 +132,42 @@ async def test_a_text_the_embedder_refuses_fails_its_document_alone(lite: Rig, c
 
 
 class Forgetful(Killer):
-    """A store that acknowledges and shows an insert, and has lost a row of it after the flush: `times` times."""
+    """A store that acknowledges and shows a write of chunks, and has lost a row of it after the flush: `times` times."""
 
     def __init__(self, rig: Rig, times: int) -> None:
         super().__init__(rig.store)
         self._rig = rig
         self._times = times
-        self._inserted: list[str] = []
+        self._acknowledged: list[str] = []
 
     def insert_chunks(self, chunks: Sequence[Chunk]) -> None:
         self._rig.store.insert_chunks(chunks)
-        self._inserted.append(chunks[0].key)
+        self._acknowledged.append(chunks[0].key)
+
+    def rewrite_chunks(self, chunks: Sequence[Chunk]) -> None:
+        self._rig.store.rewrite_chunks(chunks)
+        self._acknowledged.append(chunks[0].key)
 
     def flush(self) -> None:
         self._rig.store.flush()
-        if self._times and self._inserted:
+        if self._times and self._acknowledged:
             self._times -= 1
-            self._rig.store.delete_chunks([self._inserted.pop()])
+            self._rig.store.delete_chunks([self._acknowledged.pop()])
 
 
 async def test_acknowledged_writes_that_were_lost_are_written_again(lite: Rig, corpus: Corpus) -> None:
     corpus.become(DOCUMENTS)
     assert (await lite.run(lite.source(corpus), Forgetful(lite, 2))).applied
     assert differences(lite.store, DOCUMENTS) == []
+
+
+async def test_rows_that_were_lost_when_only_their_metadata_changed_are_written_again(lite: Rig, corpus: Corpus) -> None:
+    corpus.become(DOCUMENTS)
+    assert (await lite.run(lite.source(corpus))).applied
+    lite.metadata = (field("number"),)
+    assert (await lite.run(lite.source(corpus), Forgetful(lite, 1))).applied
+    assert differences(lite.store, DOCUMENTS) == []
+    assert all("number" in chunk.metadata for page in lite.store.scan_chunks() for chunk in page)
 
 
 async def test_a_store_that_always_forgets_is_reported_and_not_believed(lite: Rig, corpus: Corpus) -> None:

@@ -27,7 +27,7 @@ def write(target: Target, plans: Sequence[Plan], vectors: Mapping[str, Vector], 
     if touched:
         target.store.put_ledger([replace(plan.after, state=names.STATE_WRITING) for plan in touched])
         _insert(target, touched, vectors, spool)
-        _rewrite(target, touched)
+        _rewrite(target, touched, spool)
         _delete(target, touched, spool)
     rows = [plan.after for plan in plans]
     target.store.put_ledger(rows)
@@ -44,7 +44,7 @@ def _insert(target: Target, plans: Sequence[Plan], vectors: Mapping[str, Vector]
     _see(target, [chunk.key for chunk in chunks])
 
 
-def _rewrite(target: Target, plans: Sequence[Plan]) -> None:
+def _rewrite(target: Target, plans: Sequence[Plan], spool: Spool) -> None:
     """Metadata or position changed: the stored vector is read back and written again, nothing is embedded."""
     moved: dict[str, Chunk] = {chunk.key: chunk for plan in plans for chunk in plan.rewrite}
     if moved:
@@ -52,6 +52,7 @@ def _rewrite(target: Target, plans: Sequence[Plan]) -> None:
         if missing := moved.keys() - stored.keys():
             raise LostWriteError(f"{len(missing)} chunks vanished while they were read")
         target.store.rewrite_chunks([replace(chunk, vector=stored[key]) for key, chunk in moved.items()])
+        spool.remember_written(target.name, [(key, chunk.document) for key, chunk in moved.items()])
         _see(target, list(moved))
 
 
