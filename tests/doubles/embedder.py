@@ -32,6 +32,7 @@ class EmbedderDouble(Double):
         self.fingerprint = fingerprint or f"print-{dimensions}"
         self.names_fingerprint = names_fingerprint
         self.max_tokens: int | None = None  # of one text, as its card says
+        self.tokenizer: bytes | None = None  # what it offers as one
         self.fault: str | None = None
         self.texts: list[str] = []
         self.deadlines: list[str | None] = []
@@ -39,8 +40,15 @@ class EmbedderDouble(Double):
         self.release = asyncio.Event()
 
     def routes(self) -> list[web.RouteDef]:
-        """OpenAI's two paths."""
-        return [web.post(embedding.PATH_EMBEDDINGS, self._embeddings), web.get(embedding.PATH_MODELS, self._models)]
+        """OpenAI's two paths, and ours."""
+        return [
+            web.post(embedding.PATH_EMBEDDINGS, self._embeddings),
+            web.get(embedding.PATH_MODELS, self._models),
+            web.get(embedding.PATH_TOKENIZER, self._tokenizer),
+        ]
+
+    async def _tokenizer(self, _: web.Request) -> web.Response:
+        return web.Response(body=self.tokenizer) if self.tokenizer is not None else refusal(404, "not found")
 
     async def _models(self, _: web.Request) -> web.Response:
         if self.fault == "denied":

@@ -7,13 +7,12 @@ import logging
 import time
 from collections.abc import Mapping
 
-from rag_indexer.errors import EmbedderError
 from rag_indexer.work import health
 from rag_indexer.work.context import Context
 from rag_indexer.work.followed import Followed
+from rag_indexer.work.unexpected import told
 from rag_runtime.contracts.index import EmbedderAccess, Index
 from rag_runtime.contracts.index_status import EmbedderSeen
-from rag_runtime.milvus.errors import MilvusError
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +47,10 @@ async def _compared(context: Context, followed: Followed, access: EmbedderAccess
         async with asyncio.timeout(PATIENCE_SECONDS):
             model = await context.model(access)
             equal = await health.check_probes(followed.target, model, followed.index.spec.identity.content.dimensions, store=False)
-    except (EmbedderError, MilvusError, OSError) as error:  # a timeout and a key that is not mounted yet among them
-        logger.info("an embedder was not compared", extra={"index": followed.target.name, "embedder": access.url, "reason": str(error)})
+    except Exception as error:
+        # A timeout and a key that is not mounted yet are as good as an embedder that is away.
+        reason = str(error) if isinstance(error, OSError) else told(error, index=followed.target.name, embedder=access.url)
+        logger.info("an embedder was not compared", extra={"index": followed.target.name, "embedder": access.url, "reason": reason})
         return False
     followed.verdicts[access.url] = EmbedderSeen.model_validate(
         {"url": access.url, "probes": equal, "model_fingerprint": model.card.fingerprint}

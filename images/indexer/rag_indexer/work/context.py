@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ from rag_runtime.milvus.connection import Tls, connect, secret_of
 from rag_runtime.milvus.errors import MilvusError, NotOursError, UnsupportedError
 from rag_runtime.milvus.port import IndexStore
 from rag_runtime.milvus.store import MilvusIndex
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 # A Job may start before the embedder that it needs.
@@ -111,7 +114,7 @@ class Context:
             except EmbeddingError as error:
                 raise EmbedderError(f"the embedder at {access.url} does not answer: {error}") from error
             unless_kept.pop_all()
-        return Model(Embedder(client), card, ModelTokens(tokenizer) if tokenizer else BoundedTokens())
+        return Model(Embedder(client), card, _tokens(access, tokenizer))
 
     def _embeddings(self, access: EmbedderAccess) -> EmbeddingsClient:
         reference = access.credentials_secret_ref
@@ -174,6 +177,18 @@ class Context:
         for client in self._clients.values():
             client.close()
         self._clients.clear()
+
+
+def _tokens(access: EmbedderAccess, tokenizer: bytes | None) -> Tokens:
+    if tokenizer is None:
+        return BoundedTokens()
+    try:
+        return ModelTokens(tokenizer)
+    except Exception as error:
+        # Some servers answer every path, with a page or an error of status 200: they offer no tokenizer either.
+        extra = {"embedder": access.url, "reason": f"{error!s:.200}"}
+        logger.warning("what the embedder offers as its tokenizer is none; tokens are counted by a bound", extra=extra)
+        return BoundedTokens()
 
 
 @contextlib.asynccontextmanager

@@ -11,30 +11,27 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from rag_indexer.errors import EmbedderError, IndexerError, PermanentError, SourceError
-from rag_indexer.indexing.passing import Outcome, PassStoppedError, SourcePass, load_ledger
+from rag_indexer.errors import EmbedderError, PermanentError, SourceError
+from rag_indexer.indexing.passing import Outcome, PassStoppedError, SourcePass
 from rag_indexer.indexing.spool import Spool
 from rag_indexer.kube import KubeError
 from rag_indexer.reporting import PAUSE_SECONDS
 from rag_indexer.sources.globs import selector
 from rag_indexer.sources.opening import OpenSources
-from rag_indexer.work import comparing, health
+from rag_indexer.work import comparing
 from rag_indexer.work.context import Context
 from rag_indexer.work.followed import Followed, is_live, locked_out, source_key
 from rag_indexer.work.freshness import SyncReport
+from rag_indexer.work.looking import look_at
 from rag_indexer.work.metrics import APPLIED, FAILED, HELD, STOPPED, IndexState, SyncMetrics
+from rag_indexer.work.unexpected import told
 from rag_runtime.contracts.index import Index, SourceSpec
-from rag_runtime.milvus.errors import LoginError, MilvusError, MissingError, NotOursError
+from rag_runtime.milvus.errors import LoginError, MissingError, NotOursError
 
 logger = logging.getLogger(__name__)
 
 # A source that failed is tried again after a short while, or after its interval when that is shorter still.
 RETRY_SECONDS = 5.0
-# The ledger as remembered is compared with the store's this often; every pass that fails reads it anew.
-REREAD_SECONDS = 600.0
-# Embedders are asked for their card and probe vectors this often.
-PROBE_SECONDS = 300.0
-PROBE_PATIENCE_SECONDS = 10.0
 # A pass that makes no progress for so long is stuck, and the pod is better started again.
 STUCK_SECONDS = 1_800.0
 
@@ -159,9 +156,9 @@ class Syncer:
             target, model = await self.context.target(index)
             if known is not None:
                 target.counts = known.target.counts
-        except (PermanentError, EmbedderError, MilvusError) as error:
+        except Exception as error:
             # It stays as it was; a reader is served from what is there.
-            report.error(str(error))
+            report.error(told(error, index=name))
             await report.changed()
             self._due[f"{name}/"] = time.monotonic() + RETRY_SECONDS
             return
@@ -171,40 +168,8 @@ class Syncer:
         report.reporter.set(acknowledged=index.spec.work.to_wire())
         for spec in index.spec.sources:
             self._due[source_key(spec)] = float("-inf")
-        await self._look_at(self._followed[name])
+        await look_at(self.context, self._followed[name], self._spool)
         await report.changed()
-
-    async def _look_at(self, followed: Followed) -> None:
-        """Load it, compare probes, read its ledger: whatever has not been done lately. Errors end up in its report."""
-        now = time.monotonic()
-        try:
-            if now - followed.probed > PROBE_SECONDS:
-                await asyncio.to_thread(followed.target.store.load, followed.index.spec.milvus.replicas)
-                await self._probe(followed)
-                followed.probed = now
-            if now - followed.ledger_read > REREAD_SECONDS:
-                await load_ledger(followed.target, self._spool)
-                followed.ledger_read = now
-        except (EmbedderError, MilvusError) as error:
-            followed.locked_out = isinstance(error, LoginError)
-            followed.report.error(str(error))
-
-    async def _probe(self, followed: Followed) -> None:
-        dimensions = followed.index.spec.identity.content.dimensions
-        try:
-            async with asyncio.timeout(PROBE_PATIENCE_SECONDS):
-                followed.equal = await health.check_probes(followed.target, followed.model, dimensions, store=False)
-        except (EmbedderError, TimeoutError) as error:
-            # Deletions need no embedder, an index whose embedder is away is still as good as it was, and other indexes wait for us.
-            followed.equal = "Unknown"
-            followed.report.error(str(error) or f"the embedder did not answer within {PROBE_PATIENCE_SECONDS:.0f} s")
-        is_other = followed.equal == "Different"
-        followed.target.mismatch = "the embedder is not the one that made this index: its probe vectors differ" if is_other else ""
-        model, store = followed.model, followed.target.store
-        if followed.equal == "Equal":
-            await health.remember_about(store, model)
-        followed.observed = await health.observe(self.context, followed.index, store, model, equal=followed.equal, ignored=[])
-        comparing.tell(followed)
 
     # Which source.
 
@@ -221,7 +186,7 @@ class Syncer:
     async def _pass(self, spec: SourceSpec, names: list[str]) -> None:
         followed = [self._followed[name] for name in names]
         for each in followed:
-            await self._look_at(each)
+            await look_at(self.context, each, self._spool)
         usable = [each for each in followed if each.ledger_read > float("-inf")]
         started = time.monotonic()
         if not usable:
@@ -230,7 +195,7 @@ class Syncer:
         try:
             result = await self._run_pass(spec, usable)
             self._due[source_key(spec)] = started + spec.sync_interval
-        except (IndexerError, MilvusError) as error:
+        except Exception as error:
             result = STOPPED if isinstance(error, PassStoppedError) else FAILED
             self._failed(spec, usable, error)
             if isinstance(error, SourceError):
@@ -276,9 +241,10 @@ class Syncer:
         if isinstance(error, PassStoppedError):
             logger.info("the pass was stopped", extra={"source": spec.name})
             return
-        logger.warning("the pass failed", extra={"source": spec.name, "reason": str(error), "kind": type(error).__name__})
+        reason = told(error, source=spec.name)
+        logger.warning("the pass failed", extra={"source": spec.name, "reason": reason, "kind": type(error).__name__})
         for each in followed:
-            each.report.failed(spec.name, str(error))
+            each.report.failed(spec.name, reason)
             each.locked_out = isinstance(error, LoginError)
             if not isinstance(error, SourceError | PermanentError):
                 # What was written is not known for sure.

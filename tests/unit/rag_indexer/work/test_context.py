@@ -1,4 +1,4 @@
-"""A collection is made only for work that is still asked for."""
+"""A collection is made only for work that is still asked for, and an embedder's tokenizer is used only if it is one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
+from doubles.embedder import EmbedderDouble
 from doubles.ragindex import manifest
+from rag_indexer.chunking.tokens import BoundedTokens, ModelTokens
 from rag_indexer.errors import PermanentError
 from rag_indexer.reporting import NoSink
 from rag_indexer.settings import Settings
 from rag_indexer.sources.opening import Surroundings
 from rag_indexer.work.context import Context
-from rag_runtime.contracts.index import Index
+from rag_runtime.contracts.index import EmbedderAccess, Index
 
 BUILD = {"mode": "Build", "attempt": 2}
 INDEX = manifest("milvus:19530", "http://embedder", name="handbook-index-a", work=BUILD)
@@ -72,3 +74,22 @@ async def test_what_is_still_asked_for_is_made(tmp_path: Path) -> None:
 async def test_nothing_is_made_for_work_that_was_called_off(found: dict[str, Any] | None, asked: str, tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match=f"asks for {asked} now, not for this Build"):
         await create(found, tmp_path)
+
+
+async def tokens(offered: bytes | None, tmp_path: Path) -> object:
+    context = Context(Settings(), NoSink(), Surroundings(tmp_path, tmp_path, tmp_path))
+    async with EmbedderDouble(8) as double:
+        double.tokenizer = offered
+        model = await context.model(EmbedderAccess(url=double.url, model="double", dimensions=8))
+        await context.close()
+    return model.tokens
+
+
+async def test_the_tokenizer_that_an_embedder_offers_is_used(tmp_path: Path) -> None:
+    whole = b'{"version": "1.0", "added_tokens": [], "model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}}'
+    assert isinstance(await tokens(whole, tmp_path), ModelTokens)
+
+
+@pytest.mark.parametrize("offered", [None, b"", b"<html>welcome</html>", b'{"error": "not found"}', b"\xff\xfe"])
+async def test_an_embedder_that_offers_something_else_has_no_tokenizer(offered: bytes | None, tmp_path: Path) -> None:
+    assert isinstance(await tokens(offered, tmp_path), BoundedTokens)

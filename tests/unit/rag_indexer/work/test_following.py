@@ -21,7 +21,9 @@ from rag_indexer.indexing.batching import BATCH_DOCUMENTS
 from rag_indexer.indexing.embedding import Embedder
 from rag_indexer.indexing.target import Target
 from rag_indexer.reporting import NoSink
+from rag_indexer.sources import opening
 from rag_indexer.sources.opening import Surroundings
+from rag_indexer.work import comparing
 from rag_indexer.work.followed import Followed
 from rag_indexer.work.following import Syncer
 from rag_indexer.work.freshness import SyncReport
@@ -37,6 +39,10 @@ async def at_once(_: float) -> None:
     """Pauses are for people who wait."""
 
 
+def broken(*_: Any, **__: Any) -> Any:
+    raise TypeError("nobody thought of this")
+
+
 class World:
     """A syncer, a directory of documents, and indexes that it follows."""
 
@@ -44,7 +50,7 @@ class World:
         self.corpus = Corpus(tmp_path / "docs")
         self.corpus.become(DOCUMENTS)
         around: Any = SimpleNamespace(
-            settings=SimpleNamespace(work=tmp_path), around=Surroundings(tmp_path, tmp_path, tmp_path), sink=NoSink()
+            settings=SimpleNamespace(work=tmp_path), around=Surroundings(tmp_path, tmp_path, tmp_path, broken), sink=NoSink()
         )
         self.syncer = Syncer(around)
         self.stores: dict[str, MemoryStore] = {}
@@ -183,3 +189,55 @@ async def test_a_source_whose_glob_is_none_is_told_and_other_sources_go_on(world
     assert world.error("one", 1) == ""
     assert differences(world.stores["one"], DOCUMENTS) == []
     assert followed.ledger_read > float("-inf"), "nothing was written, so what is known still holds"
+
+
+async def test_an_unexpected_error_of_one_source_is_told_and_other_sources_go_on(
+    world: World, double: EmbedderDouble, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(opening, "ConfigMapSource", broken)
+    world.follow("one", double, sources=[{"name": "wiki", "configMap": {"name": "wiki"}}, {"name": "docs", "pvc": {"claimName": "docs"}}])
+    for source in (0, 1):
+        await world.run_pass("one", source=source)
+    assert world.error("one", 0) == "TypeError: nobody thought of this"
+    assert world.error("one", 1) == ""
+    assert differences(world.stores["one"], DOCUMENTS) == []
+    assert "in broken" in caplog.text
+
+
+async def test_an_unexpected_error_of_one_index_is_told_and_the_others_go_on(world: World, double: EmbedderDouble) -> None:
+    for name in ("one", "two"):
+        world.follow(name, double)
+    followed = world.syncer._followed["two"]
+    followed.probed = float("-inf")
+    world.stores["two"].on_call = broken
+    await world.run_pass("one", "two")
+    assert world.error("two") == "TypeError: nobody thought of this"
+    assert world.error("one") == ""
+    assert differences(world.stores["one"], DOCUMENTS) == []
+
+
+async def test_an_index_that_cannot_be_taken_up_for_a_reason_nobody_expected_leaves_the_others(
+    world: World, double: EmbedderDouble
+) -> None:
+    fine = world.follow("one", double)
+    known = {name: world.follow(name, double).index for name in ("two", "three")}
+
+    async def target(index: Index) -> Any:
+        return broken() if index.name == "two" else (fine.target, SimpleNamespace())
+
+    world.syncer.context.target = target  # type: ignore[assignment, method-assign]
+    world.syncer._followed.clear()
+    await world.syncer.set_indexes(known)
+    await world.syncer._take_up()
+    assert list(world.syncer._followed) == ["three"]
+    assert world.syncer._reports["two"].reporter._wanted["sync"]["sources"][0]["error"] == "TypeError: nobody thought of this"
+
+
+async def test_an_unexpected_error_of_an_embedder_that_is_compared_costs_its_verdict(world: World, double: EmbedderDouble) -> None:
+    other = {"url": "http://other", "model": "double", "dimensions": DIMENSIONS}
+    followed = world.follow("one", double, compare=[other])
+    followed.model = SimpleNamespace(card=SimpleNamespace(fingerprint=None))  # type: ignore[assignment]
+    world.syncer.context.model = broken  # type: ignore[method-assign]
+    await comparing.compare(world.syncer.context, followed)
+    assert followed.verdicts == {}
+    assert followed.compare_at < float("inf"), "it is asked again"

@@ -1,0 +1,55 @@
+"""Looking at an index that is followed: is it loaded, is its embedder the one that made it, what does its ledger say. Each now and then."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from rag_indexer.errors import EmbedderError
+from rag_indexer.indexing.passing import load_ledger
+from rag_indexer.indexing.spool import Spool
+from rag_indexer.work import comparing, health
+from rag_indexer.work.context import Context
+from rag_indexer.work.followed import Followed
+from rag_indexer.work.unexpected import told
+from rag_runtime.milvus.errors import LoginError
+
+# The ledger as remembered is compared with the store's this often; every pass that fails reads it anew.
+REREAD_SECONDS = 600.0
+# Embedders are asked for their card and probe vectors this often.
+PROBE_SECONDS = 300.0
+PROBE_PATIENCE_SECONDS = 10.0
+
+
+async def look_at(context: Context, followed: Followed, spool: Spool) -> None:
+    """Load it, compare probes, read its ledger: whatever has not been done lately. Errors end up in its report."""
+    now = time.monotonic()
+    try:
+        if now - followed.probed > PROBE_SECONDS:
+            await asyncio.to_thread(followed.target.store.load, followed.index.spec.milvus.replicas)
+            await _probe(context, followed)
+            followed.probed = now
+        if now - followed.ledger_read > REREAD_SECONDS:
+            await load_ledger(followed.target, spool)
+            followed.ledger_read = now
+    except Exception as error:
+        followed.locked_out = isinstance(error, LoginError)
+        followed.report.error(told(error, index=followed.target.name))
+
+
+async def _probe(context: Context, followed: Followed) -> None:
+    dimensions = followed.index.spec.identity.content.dimensions
+    try:
+        async with asyncio.timeout(PROBE_PATIENCE_SECONDS):
+            followed.equal = await health.check_probes(followed.target, followed.model, dimensions, store=False)
+    except (EmbedderError, TimeoutError) as error:
+        # Deletions need no embedder, an index whose embedder is away is still as good as it was, and other indexes wait for us.
+        followed.equal = "Unknown"
+        followed.report.error(str(error) or f"the embedder did not answer within {PROBE_PATIENCE_SECONDS:.0f} s")
+    is_other = followed.equal == "Different"
+    followed.target.mismatch = "the embedder is not the one that made this index: its probe vectors differ" if is_other else ""
+    model, store = followed.model, followed.target.store
+    if followed.equal == "Equal":
+        await health.remember_about(store, model)
+    followed.observed = await health.observe(context, followed.index, store, model, equal=followed.equal, ignored=[])
+    comparing.tell(followed)
