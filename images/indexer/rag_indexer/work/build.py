@@ -12,6 +12,7 @@ from rag_indexer.errors import IndexerError, PermanentError
 from rag_indexer.indexing.passing import Outcome, SourcePass, load_ledger
 from rag_indexer.indexing.spool import Spool
 from rag_indexer.indexing.target import Target
+from rag_indexer.indexing.threads import Threads
 from rag_indexer.reporting import MANAGER_JOB, Reporter
 from rag_indexer.sources.globs import selector
 from rag_indexer.sources.opening import open_source
@@ -38,6 +39,7 @@ class BuildRun:
         self._attempt = index.spec.work.attempt
         self._share = Share(started=time.time())
         self._reporter = Reporter(context.sink, index.name, MANAGER_JOB)
+        self._threads = Threads()
         self._target: Target | None = None
         self._before = (0, 0)  # documents and chunks of sources that are done
         self._ignored: list[str] = []
@@ -78,6 +80,9 @@ class BuildRun:
             self._measure(target, spool)
         finally:
             ticker.cancel()
+            await asyncio.wait({ticker})
+            # A note that is being written must not come after the one that says "done".
+            await self._threads.ended()
             spool.close()
 
     async def _source(self, target: Target, spec: SourceSpec, spool: Spool) -> Outcome:
@@ -106,8 +111,8 @@ class BuildRun:
 
     async def _tell(self, message: str = "", ended: float | None = None) -> Share:
         store = await self._context.store(self._index.spec)
-        await asyncio.to_thread(shares.note, store, self._attempt, self._number, self._share)
-        whole = shares.together(await asyncio.to_thread(shares.noted, store, self._attempt, self._parallelism))
+        await self._threads.run(shares.note, store, self._attempt, self._number, self._share)
+        whole = shares.together(await self._threads.run(shares.noted, store, self._attempt, self._parallelism))
         rate = whole.documents / max(time.time() - whole.started, 1e-3)
         build = Build(
             documents=whole.documents,
