@@ -239,6 +239,28 @@ async def test_a_source_that_cannot_be_listed_is_named_and_the_index_stays(world
         assert status["sync"]["documents"] == len(DOCUMENTS) + 1
 
 
+async def test_sources_that_come_and_go_while_the_syncer_runs_are_those_that_it_reports(world: World) -> None:
+    docs = {"name": "docs", "pvc": {"claimName": "docs"}, "syncInterval": "10s"}
+    faq, lost = ({"name": name, "configMap": {"name": name}, "syncInterval": "10s"} for name in ("faq", "lost"))
+    world.api.kubectl("create", "configmap", "faq", "-n", world.namespace, "--from-literal=a.md=# An answer")
+    index = world.make(sources=[docs])
+    await world.build(index)
+    world.patch(index, work={"mode": "Sync"}, sources=[docs, lost])
+    async with world.syncing():
+        status = await world.until(index, lambda seen: "ConfigMap lost does not exist" in str(seen.get("sync", {})))
+        assert "oldestPending" in status["sync"]
+        world.patch(index, sources=[docs, faq])
+        status = await world.until(index, lambda seen: _sources(seen) == ["docs", "faq"] and "listing" in seen["sync"])
+        assert "oldestPending" not in status["sync"], "nothing waits for a source that is gone"
+        world.patch(index, sources=[faq])
+        status = await world.until(index, lambda seen: _sources(seen) == ["faq"])
+        assert status["sync"]["listing"]["id"].startswith("faq-"), "a source that is gone does not hold freshness back"
+
+
+def _sources(status: dict[str, Any]) -> list[str]:
+    return [source["name"] for source in status.get("sync", {}).get("sources", ()) if "listing" in source]
+
+
 async def test_a_syncer_that_starts_while_the_embedder_is_down_forgets_nothing(world: World) -> None:
     index = world.make()
     await world.build(index)

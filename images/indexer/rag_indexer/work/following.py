@@ -140,9 +140,9 @@ class Syncer:
         await report.changed()
 
     def _report(self, name: str, index: Index) -> SyncReport:
-        if name not in self._reports:
-            self._reports[name] = SyncReport.of(self.context.sink, index)
-        return self._reports[name]
+        report = self._reports[name] = self._reports.get(name) or SyncReport.of(self.context.sink, index)
+        report.follow(index)
+        return report
 
     async def _follow(self, name: str, index: Index) -> None:
         known = self._followed.get(name)

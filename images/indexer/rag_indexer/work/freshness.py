@@ -32,7 +32,6 @@ class SyncReport:
     def of(cls, sink: Sink, index: Index) -> SyncReport:
         """The report of an index, continued."""
         report = cls(Reporter(sink, index.name, MANAGER_SYNC))
-        report._names = tuple(spec.name for spec in index.spec.sources)
         # An apply names all that is ours: what is not repeated is gone.
         if index.status and index.status.sync:
             report._counted = index.status.sync
@@ -40,7 +39,14 @@ class SyncReport:
             report.reporter.set(sync=index.status.sync.to_wire())
         if index.status and index.status.observed:
             report.observed(index.status.observed)
+        report.follow(index)
         return report
+
+    def follow(self, index: Index) -> None:
+        """The index as it is now: what is said is said of its sources, and what was known of others is forgotten."""
+        self._names = tuple(spec.name for spec in index.spec.sources)
+        self._sources = {name: known for name, known in self._sources.items() if name in self._names}
+        self._waiting = {name: since for name, since in self._waiting.items() if name in self._names}
 
     def observed(self, found: Observed) -> None:
         """What was seen of the index. What the server ignores was found out by the build, whose report of it stays."""
