@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from rag_runtime.contracts import collections as names
 from rag_runtime.milvus.errors import IncompleteReadError
@@ -20,6 +20,7 @@ from rag_runtime.milvus.schema import literal
 Row = Mapping[str, Any]
 Query = Callable[[str, int], list[Row]]  # (filter, limit) -> rows, read Strong
 Count = Callable[[str], int]  # filter -> rows, read Strong
+T = TypeVar("T")
 
 # The server's own limit of a result is 16,384 rows; one less, so that a page that was cut can be told from a full one.
 MAX_PAGE_ROWS = 16_383
@@ -29,6 +30,8 @@ _ROW_BYTES = 4_096
 # Keys are spread evenly, not exactly: planned pages are this full.
 _PLANNED_FILL = 0.6
 _KEY_SPACE = 2**32
+# How often a reader that needs every row reads: a writer may have been at work.
+_READS = 3
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,16 @@ def scan(query: Query, count: Count, span: Span, rows_per_page: int) -> Iterator
             yield page
     if found != total and found != (again := count(span.filter)):
         raise IncompleteReadError(f"{found} rows found, but {total} counted before and {again} after")
+
+
+def reread(read: Callable[[], T]) -> T:
+    """What `read` returns, which is begun anew a few times when it found not every row. Raises the last `IncompleteReadError`."""
+    for _ in range(_READS - 1):
+        try:
+            return read()
+        except IncompleteReadError:
+            continue
+    return read()
 
 
 def _pages(query: Query, span: Span, rows_per_page: int) -> Iterator[list[Row]]:

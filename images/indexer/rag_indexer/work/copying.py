@@ -1,7 +1,8 @@
 """Copy: fill a new index with another one's chunks and vectors. Nothing is embedded; sources are not read.
 
-The other index may be in use and change meanwhile. So chunks are copied first, then the ledger is, and a document is only called done when
-its copied chunks are exactly those the ledger names. What does not fit is removed and left to the syncer, like any change.
+The other index may be in use and change meanwhile. So the ledger is looked at, chunks are copied, then the ledger is, and a document is
+only called done when its row did not change and its copied chunks are exactly those the ledger names. What does not fit is removed and left
+to the syncer, like any change. That rows of the origin came or went while they were counted is no error, as long as they are few.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,12 +26,19 @@ from rag_runtime.contracts import collections as names
 from rag_runtime.contracts.collections import chunks_digest
 from rag_runtime.contracts.index import Index
 from rag_runtime.contracts.index_status import Build, CopyFrom, timestamp
+from rag_runtime.milvus.errors import IncompleteReadError
 from rag_runtime.milvus.port import IndexStore
 from rag_runtime.milvus.rows import Chunk, LedgerRow, Vector
+from rag_runtime.milvus.scan import reread
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 _BATCH = 1_024
+# Of an origin that changes while it is read, so much may be left to the syncer: a share of the documents, or a few.
+# More is no writer at work but a server that forgets.
+_LEFT_FRACTION = 0.1
+_LEFT = 64
 
 
 class CopyRun:
@@ -42,6 +51,7 @@ class CopyRun:
         self._from = _origin(index, self._wanted, must_shorten)
         self._reporter = Reporter(context.sink, index.name, MANAGER_JOB)
         self._build = Build(start_time=timestamp(time.time()))
+        self._is_moving = False
 
     async def run(self) -> dict[str, Any]:
         """Do it. Returns the summary; raises what ends the attempt."""
@@ -55,18 +65,23 @@ class CopyRun:
             raise PermanentError(f"there is no collection {self._from.collection} to copy from")
         await self._context.create(self._index, store)
         try:
+            before = await asyncio.to_thread(self._looked_at, origin)
             keys = await self._chunks(origin, store)
-            documents = await self._ledger(origin, store, keys)
-            await asyncio.to_thread(_remove_others, store, documents, keys)
+            documents = await self._ledger(origin, store, keys, before)
+            await asyncio.to_thread(reread, partial(_remove_others, store, documents, keys))
         except Exception as error:
             await self._tell(message=str(error))
             raise
         return await self._finish(origin, store, len(documents), ignored)
 
+    def _looked_at(self, origin: IndexStore) -> dict[str, int]:
+        """What each document's row says of its chunks, as a hash: there may be millions. Blocks."""
+        return {row.document: _said(row) for page in self._as_found(origin.scan_ledger()) for row in page}
+
     async def _chunks(self, origin: IndexStore, store: IndexStore) -> dict[str, list[str]]:
         """Copy every chunk; returns the keys by document."""
         keys: dict[str, list[str]] = {}
-        pages = origin.scan_chunks(vectors=True)
+        pages = self._as_found(origin.scan_chunks(vectors=True))
         while (page := await asyncio.to_thread(next, pages, None)) is not None:
             for start in range(0, len(page), _BATCH):
                 await asyncio.to_thread(self._copy, store, page[start : start + _BATCH])
@@ -90,16 +105,44 @@ class CopyRun:
     def _shortened(self, chunk: Chunk) -> Chunk:
         return replace(chunk, vector=shortened(chunk.vector, self._wanted))
 
-    async def _ledger(self, origin: IndexStore, store: IndexStore, keys: Mapping[str, Sequence[str]]) -> set[str]:
-        """Copy the ledger rows that the copied chunks agree with. Returns their documents."""
+    def _as_found(self, pages: Iterator[T]) -> Iterator[T]:
+        """The pages of the origin, which may not be all that were counted."""
+        try:
+            yield from pages
+        except IncompleteReadError as error:
+            self._is_moving = True
+            logger.info("the origin changes while it is read", extra={"reason": str(error)})
+
+    async def _ledger(
+        self, origin: IndexStore, store: IndexStore, keys: Mapping[str, Sequence[str]], before: Mapping[str, int]
+    ) -> set[str]:
+        """Copy the ledger rows that the copied chunks agree with and that say what they said before. Returns their documents."""
         done: set[str] = set()
-        pages = origin.scan_ledger()
+        known = set(keys)
+        pages = self._rows(origin, keys)
         while (page := await asyncio.to_thread(next, pages, None)) is not None:
-            rows = [row for row in page if _agrees(row, keys.get(row.document, []))]
+            # A row that changed may have moved chunks, or given them other metadata, after they were copied.
+            same = [row for row in page if before.get(row.document, _said(row)) == _said(row)]
+            rows = [row for row in same if _agrees(row, keys.get(row.document, []))]
             await asyncio.to_thread(store.put_ledger, rows)
             done |= {row.document for row in rows}
+            known |= {row.document for row in page if row.chunk_count}
             self._build = self._build.model_copy(update={"documents": len(done)})
+        self._check_left(len(known - done), len(known))
         return done
+
+    def _rows(self, origin: IndexStore, keys: Mapping[str, Sequence[str]]) -> Iterator[Sequence[LedgerRow]]:
+        """The ledger. A document with chunks whose row no page had is asked for: without it the chunks would be made anew, or lost."""
+        unseen = set(keys)
+        for page in self._as_found(origin.scan_ledger()):
+            unseen.difference_update(row.document for row in page)
+            yield page
+        if unseen:
+            yield list(origin.ledger_of(sorted(unseen)).values())
+
+    def _check_left(self, left: int, known: int) -> None:
+        if self._is_moving and left > max(_LEFT, _LEFT_FRACTION * known):
+            raise IndexerError(f"{left} of {known} documents changed while they were copied, or were not read whole")
 
     async def _finish(self, origin: IndexStore, store: IndexStore, documents: int, ignored: list[str]) -> dict[str, Any]:
         await self._about(origin, store)
@@ -182,6 +225,11 @@ def _remove_others(store: IndexStore, documents: set[str], keys: Mapping[str, Se
     store.delete_chunks(left)
     if left or strangers:
         logger.info("documents changed while they were copied", extra={"ledger": len(strangers), "chunks": len(left)})
+
+
+def _said(row: LedgerRow) -> int:
+    """A hash of what a ledger row says of its document's chunks; another version of the same bytes says the same."""
+    return hash((row.state, row.content_hash, row.chunks_digest, row.recipe))
 
 
 def _agrees(row: LedgerRow, keys: Sequence[str]) -> bool:

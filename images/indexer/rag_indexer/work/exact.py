@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from rag_runtime.contracts.index import Index
 from rag_runtime.contracts.index_status import timestamp
 from rag_runtime.embeddings import EmbeddingError
 from rag_runtime.milvus.port import IndexStore
+from rag_runtime.milvus.scan import reread
 
 DEPTH = 10
 METRIC = f"Recall@{DEPTH}"
@@ -99,7 +101,11 @@ async def _embedded(context: Context, index: Index, questions: list[Question]) -
 
 
 def nearest(store: IndexStore, queries: Matrix, metric: str, depth: int = DEPTH) -> list[list[Place]]:
-    """The `depth` nearest chunks of each query, by comparing with every vector. Blocks."""
+    """The `depth` nearest chunks of each query, by comparing with every vector. Blocks; raises `IncompleteReadError`."""
+    return reread(partial(_nearest, store, queries, metric, depth))
+
+
+def _nearest(store: IndexStore, queries: Matrix, metric: str, depth: int) -> list[list[Place]]:
     best: list[list[tuple[float, Place]]] = [[] for _ in queries]
     for page in store.scan_chunks(vectors=True):
         places = [(chunk.document, chunk.ordinal) for chunk in page]

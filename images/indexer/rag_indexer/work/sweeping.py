@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 
 from rag_indexer.indexing.target import Target
 from rag_runtime.contracts import collections as names
 from rag_runtime.contracts.collections import chunks_digest
 from rag_runtime.milvus.port import IndexStore
+from rag_runtime.milvus.scan import reread
 
 
 @dataclass
@@ -29,6 +31,10 @@ class Findings:
 
 def inspect(store: IndexStore) -> Findings:
     """Read every key and the whole ledger, and compare. Blocks; raises `IncompleteReadError`."""
+    return reread(partial(_inspected, store))
+
+
+def _inspected(store: IndexStore) -> Findings:
     findings = Findings()
     keys: dict[str, list[str]] = {}
     seen: set[bytes] = set()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from rag_indexer.evaluate.questions import Question
-from rag_indexer.work.exact import _counted, _embedded, similarity
+from rag_indexer.work.exact import _counted, _embedded, nearest, similarity
 from rag_runtime.contracts.embedding import MAX_INPUTS
 from rag_runtime.embeddings import Embedded
+from rag_runtime.milvus.errors import IncompleteReadError
+from rag_runtime.milvus.rows import Chunk
 
 TRUTH = [[("a", 0), ("b", 0)]] * 2
 
@@ -58,3 +60,18 @@ async def test_more_questions_than_one_call_takes_are_embedded_in_several() -> N
 def test_nearer_is_higher_for_distances_too() -> None:
     queries, vectors = np.array([[0.0, 0.0], [3.0, 4.0]], np.float32), np.array([[3.0, 4.0], [0.0, 1.0]], np.float32)
     assert similarity(queries, vectors, "L2").tolist() == [[-25.0, -1.0], [0.0, -18.0]]
+
+
+def test_an_index_that_changes_while_it_is_read_is_read_again_from_its_beginning() -> None:
+    class Busy:
+        reads = 0
+
+        def scan_chunks(self, *, vectors: bool) -> Iterator[list[Chunk]]:
+            self.reads += 1
+            yield [Chunk("1", "docs/a", "text", 0, 0, 4, vector=np.array([1.0, 0.0], np.float32))]
+            if self.reads == 1:
+                raise IncompleteReadError("another document came")
+            yield [Chunk("2", "docs/b", "text", 0, 0, 4, vector=np.array([0.0, 1.0], np.float32))]
+
+    store: Any = Busy()
+    assert nearest(store, np.array([[1.0, 0.1]], np.float32), "COSINE") == [[("docs/a", 0), ("docs/b", 0)]]

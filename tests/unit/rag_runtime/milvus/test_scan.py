@@ -10,7 +10,7 @@ import pytest
 
 from rag_runtime.contracts.collections import bucket
 from rag_runtime.milvus.errors import IncompleteReadError
-from rag_runtime.milvus.scan import Row, chunk_span, ledger_span, page_rows, scan
+from rag_runtime.milvus.scan import Row, chunk_span, ledger_span, page_rows, reread, scan
 
 KEYS = sorted(hashlib.sha256(str(number).encode()).hexdigest()[:32] for number in range(5_000))
 
@@ -59,6 +59,23 @@ def test_rows_that_a_server_forgot_are_noticed() -> None:
 
 def test_a_writer_at_work_is_no_error() -> None:
     assert sum(map(len, scan(query, counting(4_990, 5_000), chunk_span(), 1_000))) == 5_000
+
+
+def test_a_reader_that_needs_every_row_reads_again() -> None:
+    counted = counting(4_990, 4_991, 5_000)
+    assert sum(map(len, reread(lambda: list(scan(query, counted, chunk_span(), 1_000))))) == 5_000
+
+
+def test_what_is_never_found_whole_is_given_up() -> None:
+    reads: list[int] = []
+
+    def never() -> None:
+        reads.append(1)
+        raise IncompleteReadError("rows are missing")
+
+    with pytest.raises(IncompleteReadError):
+        reread(never)
+    assert len(reads) == 3
 
 
 def test_rows_that_cannot_be_read_in_parts_are_an_error_not_a_loop() -> None:
