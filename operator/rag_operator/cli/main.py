@@ -203,7 +203,7 @@ def evaluate(
     output: Output = "text",
 ) -> None:
     """Ask held-out questions of revisions, as the gate does, and show what they find."""
-    asked = _guarded(lambda: questions.parse(file.read_text(encoding="utf-8").splitlines()))
+    asked = _guarded(lambda: questions.parse(file.read_text(encoding="utf-8")))
     found = _run(context, lambda session: _evaluate(session, name, asked, revision or [], k))
     grid = Table(box=None, header_style="dim", pad_edge=False)
     for column in ("REVISION", *next(iter(found.values()))):

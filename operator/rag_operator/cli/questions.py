@@ -23,9 +23,11 @@ class Question:
     relevant: Mapping[str, float]
 
 
-def parse(lines: Iterable[str]) -> list[Question]:
+def parse(text: str) -> list[Question]:
     """Read JSON Lines of `{id, text, relevant}`. Raises `CommandError` that names the line."""
-    found = [_question(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    # Not `splitlines`: JSON allows U+2028, U+0085 and their like within a string.
+    lines = (line.strip() for line in text.split("\n"))
+    found = [_question(number, line) for number, line in enumerate(lines, 1) if line]
     if not found:
         raise CommandError("the question set is empty")
     return found

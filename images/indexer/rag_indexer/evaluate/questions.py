@@ -24,7 +24,9 @@ class Question:
 
 def parse(text: str) -> list[Question]:
     """All questions of a set; empty lines are skipped. Raises `QuestionSetError` on the first line that is wrong."""
-    found = [_question(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    # Not `splitlines`: JSON allows U+2028, U+0085 and their like within a string.
+    lines = (line.strip() for line in text.split("\n"))
+    found = [_question(number, line) for number, line in enumerate(lines, 1) if line]
     seen: set[str] = set()
     for question in found:
         if question.id in seen:

@@ -14,6 +14,12 @@ def test_a_good_set_is_read_and_empty_lines_are_skipped() -> None:
     assert (question.id, question.text, question.relevant) == ("1", "what is lift", {"s/1.md": 4.0, "s/2.md": 0.0})
 
 
+@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85"])
+def test_a_line_ends_where_json_lines_end(character: str) -> None:
+    first, second = parse(GOOD.replace("what is", f"what{character}is") + "\r\n" + GOOD.replace('"1"', '"2"') + "\r\n")
+    assert (first.text, second.text) == (f"what{character}is lift", "what is lift")
+
+
 def test_document_ids_are_normalised_like_the_index() -> None:
     (question,) = parse('{"id": "1", "text": "q", "relevant": {"s/Cafe\\u0301.md": 1}}')
     assert list(question.relevant) == ["s/Caf\u00e9.md"]

@@ -20,6 +20,11 @@ def test_an_id_may_hold_what_parts_it_from_the_file() -> None:
     assert (entry.path, entry.file) == ("faq.jsonl#https://x/page#part", "faq.jsonl")
 
 
+def test_what_only_python_calls_a_line_end_is_part_of_a_line() -> None:
+    content = '{"id": "a", "text": "one\u2028\x85two"}\n{"id": "b"}'.encode()
+    assert [(entry.path, entry.problem) for entry in documents("s", FILE, content)] == [("faq.jsonl#a", ""), ("faq.jsonl#b", "")]
+
+
 def test_a_line_that_did_not_change_keeps_its_version_wherever_it_moves() -> None:
     before = {entry.path: entry.version for entry in documents("s", FILE, b'{"id": "a"}\n{"id": "b"}\n')}
     after = {entry.path: entry.version for entry in documents("s", FILE, b'{"id": "new"}\n{"id": "b"}\n{"id": "a"}\n')}
