@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from obstore.store import S3Store
 
-from doubles.indexing import SOURCE, Corpus, Rig, differences, text_of
+from doubles.indexing import SOURCE, Corpus, Killer, Rig, differences, text_of
 from doubles.s3 import BUCKET, S3Double
 from rag_indexer.errors import SourceError
 from rag_indexer.sources import s3
@@ -67,6 +67,23 @@ async def test_a_file_of_many_documents_is_fetched_twice_at_most(lite: Rig) -> N
         assert outcome.listed.documents == 40
         assert lite.store.count_chunks() == 40
         assert len(server.gets) == 2, "once to list its lines, once to read them"
+        server.objects["handbook/faq.jsonl/"] = b""
+        await lite.run(bucket(server))
+        assert lite.store.count_chunks() == 40, "a folder's marker does not stand for the file of its name"
+
+
+async def test_markers_of_folders_are_no_changes_for_ever_and_no_failures(lite: Rig) -> None:
+    documents = {"a/b.md": "Text of b.", "reports": "A text whose name is a folder's, too."}
+    markers = {f"handbook/{path}": b"" for path in ("", "a/", "nothing-below/", "reports/")}
+    async with S3Double({f"handbook/{path}": text.encode() for path, text in documents.items()} | markers, page=2) as server:
+        assert (await lite.run(bucket(server))).applied
+        rows = {row.document: row.state for page in lite.store.scan_ledger() for row in page}
+        assert rows == {f"{SOURCE}/a/b.md": "done", f"{SOURCE}/reports": "done", f"{SOURCE}/nothing-below": "empty"}
+        assert differences(lite.store, documents) == [f"ledger: {SOURCE}/nothing-below is empty"]
+        server.gets.clear()
+        counting = Killer(lite.store)
+        await lite.run(bucket(server), counting)
+        assert (server.gets, counting.writes) == ([], [])
 
 
 @pytest.mark.parametrize("how", ["emptied", "wrong prefix"])

@@ -71,6 +71,8 @@ def _identified(source: str, path: str) -> str:
 async def _documents(source: Source, spool: Spool, file: Entry) -> list[Entry]:
     if not jsonlines.is_container(file.path):
         return [file]
+    if file.size == 0:  # or a folder of that name, which must not be remembered in the file's place
+        return []
     known = await asyncio.to_thread(spool.container, source.name, file)
     if known is not None:
         return known

@@ -37,6 +37,11 @@ create index by_source on listing (source);
 """
 _COLUMNS = ", ".join(LEDGER_FIELDS)
 _ENTRY = "path, version, uri, size, start, length, problem, container"
+_SAME = "path = excluded.path and container = excluded.container"
+_CLASH = f"""on conflict (document) do update set
+    problem = iif({_SAME}, problem, 'two paths have this id: ' || path || ' and ' || excluded.path),
+    version = iif({_SAME} and excluded.size > size, excluded.version, version),
+    size = iif({_SAME} and excluded.size > size, excluded.size, size)"""
 # A failed document is tried again after 30 s, then after twice as long each time, at most after an hour.
 _RETRY_AT = "g.updated + min(30 * (1 << min(max(g.attempts - 1, 0), 7)), 3600)"
 
@@ -64,10 +69,12 @@ class Spool:
         self._run("delete from listing where source = ?", source)
 
     def add_listed(self, source: str, entries: Iterable[tuple[str, Entry]]) -> None:
-        """Add (document id, entry). Of two paths with one id the first stays, marked as a problem."""
+        """Add (document id, entry). Of two paths with one id the first stays, marked as a problem.
+
+        A path may come twice: a bucket's `reports` beside the empty `reports/`. The larger is the document.
+        """
         rows = [(document, source, *astuple(entry)) for document, entry in entries]
-        clash = "on conflict (document) do update set problem = 'two paths have this id: ' || path || ' and ' || excluded.path"
-        self._many(f"insert into listing values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) {clash}", rows)
+        self._many(f"insert into listing values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) {_CLASH}", rows)
 
     def listed(self, source: str) -> int:
         """How many documents a source's listing has."""

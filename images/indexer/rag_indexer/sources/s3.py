@@ -1,4 +1,8 @@
-"""Objects below a prefix of an S3 bucket, by obstore. An object's version is its ETag."""
+"""Objects below a prefix of an S3 bucket, by obstore. An object's version is its ETag.
+
+Consoles mark a folder by an empty object whose key ends in a slash. The library drops that slash, so the marker looks like an empty object
+that cannot be read. One that has something below it is left out; any other is an empty document, which is not read.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +39,16 @@ class S3Source:
         prefix = self._location.prefix
         # The library lists by whole path segments; the rest of the prefix is compared here.
         segments = prefix.rpartition("/")[0]
+        before: Any = None
         try:
             pages = aiter(list_objects(self._store, prefix=segments or None, chunk_size=_PAGE))
             while (page := await asyncio.wait_for(anext(pages, None), PAGE_SECONDS)) is not None:
-                for found in page:
-                    if found["path"].startswith(prefix):
-                        yield self._entry(found)
+                for found in (found for found in page if found["path"].startswith(prefix)):
+                    if before is not None and not _marks_folder_of(before, found):
+                        yield self._entry(before)
+                    before = found
+            if before is not None:
+                yield self._entry(before)
         except (BaseError, OSError, TimeoutError) as error:
             raise SourceError(
                 f"source {self.name}: failed to list bucket {self._location.bucket}: {_sentence(error)}{_advice(error)}"
@@ -54,6 +62,8 @@ class S3Source:
 
     async def read(self, entry: Entry) -> bytes:
         """The object's content."""
+        if entry.start < 0 and entry.size == 0:
+            return b""
         checked_size(entry.size if entry.start < 0 else 0, self._max_bytes)
         try:
             answer = await get_async(self._store, self._key(entry))
@@ -69,6 +79,11 @@ class S3Source:
 
     async def close(self) -> None:
         """The store keeps no connection that must be closed."""
+
+
+def _marks_folder_of(found: Any, following: Any) -> bool:
+    """A marker comes right before what is below it, for listings are ordered by key."""
+    return bool(found["size"] == 0) and str(following["path"]).startswith(f"{found['path']}/")
 
 
 def open_store(location: Location, secret: dict[str, str]) -> S3Store:
