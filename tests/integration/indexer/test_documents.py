@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pymilvus import MilvusClient
+from pymilvus.exceptions import MilvusException
 
 from doubles.indexing import SOURCE, Corpus, Killer, Rig, differences, text_of
 from rag_indexer.errors import EmbedderError, IndexerError
@@ -36,6 +38,27 @@ async def test_a_second_pass_writes_and_embeds_nothing(lite: Rig, corpus: Corpus
     counting = Killer(lite.store)
     await lite.run(lite.source(corpus), counting)
     assert (counting.writes, lite.double.texts) == ([], [])
+
+
+async def test_documents_that_the_server_does_not_give_at_once_are_changed_and_deleted(
+    lite: Rig, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlimited = MilvusClient.query
+
+    def query(client: MilvusClient, *arguments: Any, **options: Any) -> Any:
+        found = unlimited(client, *arguments, **options)
+        if sum(len(row.get("text", "")) for row in found) > 400:
+            raise MilvusException(65535, "query results exceed the maxOutputSize Limit 400")
+        return found
+
+    corpus.become(DOCUMENTS)
+    await lite.run(lite.source(corpus))
+    changed = {path: text_of(f"document {path}", 3, edition=2) for path in list(DOCUMENTS)[:3]}
+    corpus.become(changed)
+    with monkeypatch.context() as limited:
+        limited.setattr(MilvusClient, "query", query)
+        assert (await lite.run(lite.source(corpus))).applied
+    assert differences(lite.store, changed) == []
 
 
 async def test_a_file_that_was_only_touched_is_noted_and_not_parsed_into_writes(lite: Rig, corpus: Corpus) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from pymilvus import MilvusClient
 
-from rag_runtime.milvus.errors import MissingError, NotOursError, UnavailableError
+from rag_runtime.milvus.errors import MissingError, NotOursError, TooLargeError, UnavailableError
 from rag_runtime.milvus.rows import Chunk, LedgerRow
+from rag_runtime.milvus.scan import Row
 from rag_runtime.milvus.schema import Owner, Shape
 from rag_runtime.milvus.store import MilvusIndex
 
@@ -54,6 +57,26 @@ def test_a_document_id_with_special_characters_finds_its_own_chunks_only(shared:
     assert {chunk.key for chunk in shared.chunks_of([document])} == {chunk.key for chunk in chunks_for(document)}
     shared.put_ledger([LedgerRow(document, "v1", "done")])
     assert shared.ledger_of([document])[document].version == "v1"
+
+
+def test_what_is_too_large_at_once_is_read_in_parts(shared: MilvusIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks = [chunk for document in ("parts/a", "parts/b") for chunk in chunks_for(document, 40)]
+    shared.insert_chunks(chunks)
+    unlimited = shared._query
+
+    def query(collection: str, condition: str, fields: Sequence[str], **options: Any) -> list[Row]:
+        found = unlimited(collection, condition, fields, **options)
+        if len(found) > 10:
+            raise TooLargeError("more than ten rows")
+        return found
+
+    keys = sorted(chunk.key for chunk in chunks)
+    everything = sorted(key for page in shared.scan_keys() for key, _ in page)
+    monkeypatch.setattr(shared, "_query", query)
+    assert sorted(chunk.key for chunk in shared.chunks_of(["parts/a", "parts/b"])) == keys
+    assert sorted(shared.keys_of(["parts/a", "parts/b"])) == keys
+    assert sorted(chunk.key for chunk in shared.with_vectors(keys)) == keys
+    assert sorted(chunk.key for page in shared.scan_chunks() for chunk in page) == everything
 
 
 def test_reads_see_the_writes_before_them(shared: MilvusIndex) -> None:

@@ -9,7 +9,8 @@ MilvusError
 ├── UnsupportedError          this server lacks what is needed
 ├── IncompleteReadError       an enumeration missed rows
 └── RefusedError              the request is wrong
-    └── LoginError            name, password or certificate is wrong
+    ├── LoginError            name, password or certificate is wrong
+    └── TooLargeError         the answer would have more bytes than the server gives; parts of it can be had
 
 Import what you need from the modules; nothing is loaded here, so that a reader does not pay for a writer.
 """

@@ -57,6 +57,11 @@ class LoginError(RefusedError):
     """No way in: a wrong name or password, or a certificate that is not trusted. A Secret that is replaced may help."""
 
 
+class TooLargeError(RefusedError):
+    """The answer has more bytes than the server gives at once (`maxOutputSize`), or than gRPC carries. Asking for less helps."""
+
+
+_WORDS_OF_TOO_LARGE = ("maxoutputsize", "exceed the limit size", "maximum output size", "message larger than max")
 # What gRPC says of a certificate that our authority did not issue, that names another host, and of an authority that is no certificate.
 _WORDS_OF_NO_TRUST = ("certificate_verify_failed", "hostname verification", "security handshaker")
 
@@ -88,6 +93,8 @@ def _of_transport(doing: str, error: grpc.RpcError) -> MilvusError:
     text = f"failed to {doing}: {code.name}: {details}"
     if code is grpc.StatusCode.UNAUTHENTICATED or any(words in details.lower() for words in _WORDS_OF_NO_TRUST):
         return LoginError(text)
+    if _is_too_large(details):
+        return TooLargeError(text)
     return RefusedError(text) if code is grpc.StatusCode.PERMISSION_DENIED else UnavailableError(text)
 
 
@@ -96,12 +103,19 @@ def _is_closed(error: Exception) -> bool:
     return any(words in str(error).lower() for words in ("closed channel", "should create connection first"))
 
 
+def _is_too_large(message: str) -> bool:
+    """The servers give it no code of its own, and some say that it may be tried again."""
+    return any(words in message.lower() for words in _WORDS_OF_TOO_LARGE)
+
+
 def _of(error: MilvusException) -> type[MilvusError]:
     if _is_closed(error):
         return ClosedError
     if error.code == _COLLECTION_NOT_FOUND:
         return MissingError
     message = str(error.message).lower()
+    if _is_too_large(message):
+        return TooLargeError
     if error.code in (_COLLECTION_NOT_LOADED, _COLLECTION_NOT_FULLY_LOADED) or "not loaded" in message:
         return NotLoadedError
     if isinstance(error, MilvusUnavailableException) or error.retriable:

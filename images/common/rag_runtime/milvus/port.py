@@ -68,6 +68,9 @@ class IndexStore(Protocol):
     def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
         """All chunks of the documents, without vectors."""
 
+    def keys_of(self, documents: Sequence[str]) -> list[str]:
+        """The keys of all chunks of the documents: far less to read than the chunks."""
+
     def chunks_by_key(self, keys: Sequence[str]) -> list[Chunk]:
         """The chunks with these keys, without vectors."""
 

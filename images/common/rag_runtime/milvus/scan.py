@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rag_runtime.contracts import collections as names
-from rag_runtime.milvus.errors import IncompleteReadError
+from rag_runtime.milvus.errors import IncompleteReadError, TooLargeError
 from rag_runtime.milvus.schema import literal
 
 Row = Mapping[str, Any]
@@ -25,7 +25,7 @@ T = TypeVar("T")
 # The server's own limit of a result is 16,384 rows; one less, so that a page that was cut can be told from a full one.
 MAX_PAGE_ROWS = 16_383
 MAX_PAGE_BYTES = 32 * 1024 * 1024
-# What a row weighs beside its vector: text, title, URI and metadata.
+# What a row weighs beside its vector: text, title, URI and metadata. It may be much more; a page that the server refuses is halved.
 _ROW_BYTES = 4_096
 # Keys are spread evenly, not exactly: planned pages are this full.
 _PLANNED_FILL = 0.6
@@ -97,8 +97,13 @@ def reread(read: Callable[[], T]) -> T:
 
 
 def _pages(query: Query, span: Span, rows_per_page: int) -> Iterator[list[Row]]:
-    rows = query(span.filter, rows_per_page + 1)
-    if len(rows) <= rows_per_page:
+    try:
+        rows = query(span.filter, rows_per_page + 1)
+    except TooLargeError:
+        if span.high - span.low < 2:
+            raise
+        rows = None
+    if rows is not None and len(rows) <= rows_per_page:
         if rows:
             yield rows
         return
@@ -106,3 +111,13 @@ def _pages(query: Query, span: Span, rows_per_page: int) -> Iterator[list[Row]]:
         raise IncompleteReadError(f"more than {rows_per_page} rows where {span.filter}, which cannot be read in parts")
     for half in span.parts(2):
         yield from _pages(query, half, rows_per_page)
+
+
+def in_parts(query: Callable[[str], list[Row]], condition: str, span: Span, *, is_part: bool = False) -> list[Row]:
+    """Every row of `span` that meets `condition`: by parts of the span, where the server refuses to give so much at once."""
+    try:
+        return query(f"{condition} and {span.filter}" if is_part else condition)
+    except TooLargeError:
+        if span.high - span.low < 2:
+            raise
+    return [row for half in span.parts(2) for row in in_parts(query, condition, half, is_part=True)]

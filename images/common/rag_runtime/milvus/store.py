@@ -16,7 +16,7 @@ from rag_runtime.milvus.connection import CALL_SECONDS
 from rag_runtime.milvus.errors import ClosedError, MissingError, NotOursError, RefusedError, UnavailableError, translated
 from rag_runtime.milvus.port import Facts
 from rag_runtime.milvus.rows import CHUNK_FIELDS, KEY_FIELDS, LEDGER_FIELDS, Chunk, LedgerRow
-from rag_runtime.milvus.scan import MAX_PAGE_ROWS, Row, Span, chunk_span, ledger_span, page_rows, scan
+from rag_runtime.milvus.scan import MAX_PAGE_ROWS, Row, Span, chunk_span, in_parts, ledger_span, page_rows, scan
 from rag_runtime.milvus.schema import Owner, Shape, literal_list
 
 T = TypeVar("T")
@@ -162,6 +162,10 @@ class MilvusIndex:
         """All chunks of the documents, without vectors."""
         return [Chunk.from_row(row) for row in self._by_list(self.name, names.DOCUMENT, documents, CHUNK_FIELDS, per_call=64)]
 
+    def keys_of(self, documents: Sequence[str]) -> list[str]:
+        """The keys of all chunks of the documents."""
+        return [row[names.KEY] for row in self._by_list(self.name, names.DOCUMENT, documents, KEY_FIELDS, per_call=64)]
+
     def chunks_by_key(self, keys: Sequence[str]) -> list[Chunk]:
         """The chunks with these keys, without vectors."""
         return [Chunk.from_row(row) for row in self._by_list(self.name, names.KEY, keys, CHUNK_FIELDS)]
@@ -220,7 +224,11 @@ class MilvusIndex:
     def _by_list(self, collection: str, field: str, values: Sequence[str], fields: Sequence[str], per_call: int = MAX_KEYS) -> list[Row]:
         found: list[Row] = []
         for batch in _batches(values, per_call):
-            found += self._query(collection, f"{field} in {literal_list(batch)}", fields)
+            condition = f"{field} in {literal_list(batch)}"
+            if collection == self.ledger:  # its rows are small
+                found += self._query(collection, condition, fields)
+            else:
+                found += in_parts(lambda part: self._query(collection, part, fields), condition, chunk_span())
         return found
 
     def _scan(self, collection: str, span: Span, fields: Sequence[str], rows: int) -> Iterator[list[Row]]:

@@ -81,7 +81,7 @@ def delete_documents(target: Target, documents: Sequence[str], ledger: Mapping[s
     marked = [replace(row, state=names.STATE_DELETING) for document, row in ledger.items() if document in set(documents)]
     target.store.put_ledger(marked)
     spool.put_ledger(target.name, marked)
-    keys = [chunk.key for chunk in target.store.chunks_of(documents)]
+    keys = target.store.keys_of(documents)
     if keys:
         target.store.delete_chunks(keys)
         spool.forget_written(target.name, keys)

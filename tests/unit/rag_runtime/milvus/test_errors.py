@@ -6,7 +6,7 @@ import grpc  # type: ignore[import-untyped]
 import pytest
 from pymilvus.exceptions import MilvusException
 
-from rag_runtime.milvus.errors import ClosedError, LoginError, MilvusError, RefusedError, UnavailableError, translated
+from rag_runtime.milvus.errors import ClosedError, LoginError, MilvusError, RefusedError, TooLargeError, UnavailableError, translated
 from rag_runtime.milvus.store import MilvusIndex
 
 UNTRUSTED = "failed to connect to all addresses; last error: Tls handshake failed: CERTIFICATE_VERIFY_FAILED: unable to get issuer"
@@ -40,6 +40,8 @@ def fail(error: Transport, is_wrapped: bool) -> None:
     [
         (grpc.StatusCode.UNAUTHENTICATED, "auth check failure", LoginError),
         (grpc.StatusCode.UNAVAILABLE, UNTRUSTED, LoginError),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "grpc: trying to send message larger than max (102533552 vs. 67108864)", TooLargeError),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "rate limit exceeded", UnavailableError),
         (grpc.StatusCode.PERMISSION_DENIED, "no privilege", RefusedError),
         (grpc.StatusCode.UNAVAILABLE, "connection refused", UnavailableError),
         (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", UnavailableError),
@@ -50,6 +52,19 @@ def test_a_transport_error_says_what_grpc_said(code: grpc.StatusCode, details: s
     with pytest.raises(becomes, match=f"failed to look: {code.name}: {details[:20]}") as raised:
         fail(Transport(code, details), is_wrapped)
     assert type(raised.value) is becomes
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "query results exceed the maxOutputSize Limit 104857600",
+        "fail to Query on QueryNode 4: worker(4) query failed: query results exceed the limit size",
+        "grpc: received message larger than max (215849469 vs. 104857600): connection reset",
+    ],
+)
+def test_an_answer_that_is_too_large_is_not_asked_for_again_as_it_is(message: str) -> None:
+    with pytest.raises(TooLargeError), translated("read x"):
+        raise MilvusException(65535, message)
 
 
 @pytest.mark.parametrize(
