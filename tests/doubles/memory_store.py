@@ -84,6 +84,10 @@ class MemoryStore:
         with self._lock:
             return [chunk for chunk in self.chunks.values() if chunk.document in documents]
 
+    def keys_of(self, documents: Sequence[str]) -> list[str]:
+        """The keys of all their chunks."""
+        return [chunk.key for chunk in self.chunks_of(documents)]
+
     def chunks_by_key(self, keys: Sequence[str]) -> list[Chunk]:
         """With these keys."""
         return [self.chunks[key] for key in keys if key in self.chunks]

@@ -243,8 +243,7 @@ async def test_sources_that_come_and_go_while_the_syncer_runs_are_those_that_it_
     docs = {"name": "docs", "pvc": {"claimName": "docs"}, "syncInterval": "10s"}
     faq, lost = ({"name": name, "configMap": {"name": name}, "syncInterval": "10s"} for name in ("faq", "lost"))
     world.api.kubectl("create", "configmap", "faq", "-n", world.namespace, "--from-literal=a.md=# An answer")
-    index = world.make(sources=[docs])
-    await world.build(index)
+    await world.build(index := world.make(sources=[docs]))
     world.patch(index, work={"mode": "Sync"}, sources=[docs, lost])
     async with world.syncing():
         status = await world.until(index, lambda seen: "ConfigMap lost does not exist" in str(seen.get("sync", {})))
@@ -253,8 +252,8 @@ async def test_sources_that_come_and_go_while_the_syncer_runs_are_those_that_it_
         status = await world.until(index, lambda seen: _sources(seen) == ["docs", "faq"] and "listing" in seen["sync"])
         assert "oldestPending" not in status["sync"], "nothing waits for a source that is gone"
         world.patch(index, sources=[faq])
-        status = await world.until(index, lambda seen: _sources(seen) == ["faq"])
-        assert status["sync"]["listing"]["id"].startswith("faq-"), "a source that is gone does not hold freshness back"
+        only = await world.until(index, lambda seen: _sources(seen) == ["faq"])
+        assert only["sync"]["listing"]["id"].startswith("faq-"), "a source that is gone does not hold freshness back"
 
 
 def _sources(status: dict[str, Any]) -> list[str]:
