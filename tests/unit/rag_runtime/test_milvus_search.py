@@ -1,13 +1,25 @@
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+import grpc.aio  # type: ignore[import-untyped]
 import numpy as np
 import pytest
-from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
+from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc, schema_pb2
 
 from rag_runtime.milvus import search
-from rag_runtime.milvus.search import Hit, SearchInvalidError, SearchRejectedError, SearchUnavailableError, effective_parameters
+from rag_runtime.milvus.search import (
+    Hit,
+    SearchClient,
+    SearchInvalidError,
+    SearchRejectedError,
+    SearchUnavailableError,
+    effective_parameters,
+)
 
 
 def _results(scores: list[float], **columns: list[Any]) -> Any:
@@ -79,3 +91,75 @@ def test_a_request_reads_bounded_and_looks_at_no_fewer_candidates_than_it_return
     assert isinstance(request, milvus_pb2.SearchRequest)
     assert effective_parameters({"nprobe": 8}, 100) == {"nprobe": 8}
     assert effective_parameters({"ef": 200}, 100) == {"ef": 200}
+
+
+class Server(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[misc]
+    """Finds nothing: at once, or in the collection `slow` when told to. `broken` cannot be searched."""
+
+    def __init__(self) -> None:
+        self.asked, self.answer = asyncio.Event(), asyncio.Event()
+
+    async def Search(self, request: Any, context: Any) -> Any:
+        if request.collection_name == "broken":
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "no")
+        if request.collection_name == "slow":
+            self.asked.set()
+            await self.answer.wait()
+        return milvus_pb2.SearchResults()
+
+
+class Trusting(SearchClient):
+    """A client that knows of authorities, without TLS."""
+
+    def _connect(self) -> grpc.aio.Channel:
+        self._trusted = self._authority()
+        return grpc.aio.insecure_channel(self._address)
+
+
+@asynccontextmanager
+async def searching(credentials: Path) -> AsyncIterator[tuple[Server, Trusting]]:
+    server, service = grpc.aio.server(), Server()
+    milvus_pb2_grpc.add_MilvusServiceServicer_to_server(service, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    client = Trusting(f"127.0.0.1:{port}", tls=True, credentials=credentials)
+    try:
+        yield service, client
+    finally:
+        await client.close()
+        await server.stop(None)
+
+
+async def look(client: SearchClient, collection: str) -> list[Hit]:
+    return await client.search(collection, np.ones(4, np.float32), limit=1, metric="L2", parameters={}, timeout=30)
+
+
+async def test_a_search_in_flight_is_answered_though_another_authority_is_trusted_meanwhile(tmp_path: Path) -> None:
+    (tmp_path / "ca.crt").write_text("one")
+    async with searching(tmp_path) as (service, client):
+        in_flight = asyncio.create_task(look(client, "slow"))
+        await service.asked.wait()
+        before = client._channel
+        with pytest.raises(SearchUnavailableError):
+            await look(client, "broken")
+        (tmp_path / "ca.crt").write_text("another")
+        assert await look(client, "quick") == []
+        assert client._channel is not before
+        service.answer.set()
+        assert await in_flight == []
+        await asyncio.wait(client._leaving)
+        assert not client._leaving, "nothing is kept of the channel that was left"
+
+
+async def test_a_client_that_is_closed_waits_for_no_channel_that_it_left(tmp_path: Path) -> None:
+    async with searching(tmp_path) as (service, client):
+        in_flight = asyncio.create_task(look(client, "slow"))
+        await service.asked.wait()
+        client._leave()
+        await asyncio.sleep(0)  # it begins to be closed
+        (leaving,) = client._leaving
+        await client.close()
+        await asyncio.wait({leaving}, timeout=10)
+        assert leaving.cancelled()
+        service.answer.set()
+        assert await in_flight == []

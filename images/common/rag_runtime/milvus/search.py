@@ -13,6 +13,7 @@ waits for the log and costs two orders of magnitude more.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import math
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,8 @@ OUTPUT_FIELDS = (
     fields.METADATA,
 )
 
+# How long a channel that was left is kept for the searches on it. Each has a deadline of its own, which ends it before.
+_LEAVE_SECONDS = 600.0
 # The value of `guarantee_timestamp` that stands for Bounded.
 _BOUNDED_TIMESTAMP = 2
 # Milvus 2.3 error codes of a collection that exists and cannot be searched at this moment: not loaded, not fully loaded, no replica
@@ -124,12 +127,23 @@ class SearchClient:
         self._stub: Any = None
         self._trusted: bytes | None = None
         self._failed = False
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
-        """Close the connection; searches in flight are cancelled."""
+        """Close the connection; searches in flight are cancelled, those on a channel that was left end by their own deadlines."""
+        for task in self._leaving:
+            task.cancel()
         if self._channel is not None:
             channel, self._channel, self._stub = self._channel, None, None
             await channel.close()
+
+    def _leave(self) -> None:
+        """Connect anew for the next search; those in flight end on the channel they are on."""
+        if self._channel is not None:
+            channel, self._channel, self._stub = self._channel, None, None
+            task = asyncio.create_task(channel.close(grace=_LEAVE_SECONDS))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
 
     async def search(
         self,
@@ -144,7 +158,7 @@ class SearchClient:
     ) -> list[Hit]:
         """The best `limit` chunks for `vector`, best first, within `timeout` seconds. Raises a `SearchError`."""
         request = _request(self._database, collection, vector, limit, metric, parameters, expression)
-        await self._trust_anew()
+        self._trust_anew()
         try:
             answer = await self._rpc().Search(request, timeout=timeout, metadata=self._call_metadata())
         except grpc.aio.AioRpcError as error:
@@ -170,11 +184,11 @@ class SearchClient:
         path = self._credentials / "ca.crt" if self._credentials else None
         return path.read_bytes() if path and path.exists() else None
 
-    async def _trust_anew(self) -> None:
+    def _trust_anew(self) -> None:
         """A channel trusts for its whole life what it was made with: one that failed is left when the authority was replaced."""
         failed, self._failed = self._failed, False
         if failed and self._tls and self._authority() != self._trusted:
-            await self.close()
+            self._leave()
 
     def _call_metadata(self) -> tuple[tuple[str, str], ...]:
         named = (("dbname", self._database),) if self._database != "default" else ()
