@@ -12,6 +12,7 @@ from rag_operator.controller import analysis, assemble, indexes, mounts
 from rag_operator.controller.components import View
 from rag_operator.controller.observe import Seen
 from rag_operator.desired import addresses, images, revision_record, routing
+from rag_operator.desired.access import with_access
 from rag_operator.desired.children import Wanted, children
 from rag_operator.desired.context import Manifest, Surroundings
 from rag_operator.kube.resources import CONTROLLER_REVISIONS, INDEXES
@@ -40,7 +41,7 @@ class Decided:
     observed: Observed
     newest: Revision  # gives what belongs to the whole pipeline
     wanted: Revision | None
-    revisions: Mapping[str, Revision] = field(default_factory=dict)  # recorded, or to be recorded now
+    revisions: Mapping[str, Revision] = field(default_factory=dict)  # recorded, or to be recorded now; reached as is wanted now
     statuses: Mapping[str, RAGIndexStatus] = field(default_factory=dict)
 
 
@@ -69,6 +70,7 @@ def decide(seen: Seen, judged: Judged, given: Given) -> Decided | None:
     newest = wanted or _last_valid(seen, recorded.get(seen.record.stable or ""))
     if newest is None:
         return None
+    recorded = {name: with_access(revision, newest) for name, revision in recorded.items()}
     observed = assemble.observed(seen, recorded, wanted, given.baselines)
     spec = seen.spec or newest.spec
     planned = plan(spec, wanted, observed, seen.record, given.now)

@@ -42,7 +42,7 @@ class Revision:
     embedder: Component
     index: Component
     generator: Component | None  # None: the pipeline retrieves and quotes
-    spec: RAGPipelineSpec = field(repr=False)  # in-place fields: as they were when this revision was last wanted
+    spec: RAGPipelineSpec = field(repr=False)  # in-place fields: as last wanted of this revision, or of what it shares
     prompt_template: str | None = field(default=None, repr=False)  # text of the referenced ConfigMap
     collection: str = ""  # the collection's name, chosen once: rag_<hash>_<8 random>
     images: Mapping[str, str] = field(default_factory=dict, repr=False)  # of our own images, by kind

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from doubles.manifests import OWNER, TEMPLATES, revision_of, spec_of
 from doubles.seen import seen_of
 from rag_operator import names
@@ -79,21 +81,25 @@ def decided(look: Seen) -> Decided:
     return found
 
 
-def gateway(look: Seen) -> Manifest:
-    """The gateway's Deployment as this pass applies it."""
+def deployment(look: Seen, name: str) -> Manifest:
+    """A Deployment as this pass applies it."""
     manifests = build(look, decided(look), Surroundings(cluster="c-1"), NOW)
-    return next(one for one in manifests if one["kind"] == "Deployment" and one["metadata"]["name"] == names.gateway(OWNER.name))
+    return next(one for one in manifests if one["kind"] == "Deployment" and one["metadata"]["name"] == name)
 
 
-def secrets(deployment: Manifest) -> dict[str, bool]:
+def gateway(look: Seen) -> Manifest:
+    return deployment(look, names.gateway(OWNER.name))
+
+
+def secrets(manifest: Manifest) -> dict[str, bool]:
     """What its pods mount, and whether they start without it."""
-    volumes = [volume for volume in deployment["spec"]["template"]["spec"]["volumes"] if "projected" in volume]
+    volumes = [volume for volume in manifest["spec"]["template"]["spec"]["volumes"] if "projected" in volume]
     found = [source["secret"] for volume in volumes for source in volume["projected"]["sources"]]
     return {secret["name"]: secret.get("optional", False) for secret in found}
 
 
-def running(look: Seen, deployment: Manifest, *pods: Child) -> Seen:
-    return beside(look, stored(DEPLOYMENTS, deployment, {"readyReplicas": 1}), *pods)
+def running(look: Seen, manifest: Manifest, *pods: Child) -> Seen:
+    return beside(look, stored(DEPLOYMENTS, manifest, {"readyReplicas": 1}), *pods)
 
 
 def key_of(found: RoutingTable | None, place: int = 0) -> str | None:
@@ -179,6 +185,48 @@ def test_a_candidate_that_needs_another_secret_is_listed_when_every_gateway_has_
     ready = decided(mounted).plan.table
     assert ready is not None
     assert ready.weights == {A.name: 0, candidate.name: 100}
+
+
+STORED_WITH = {"credentialsSecretRef": {"name": "milvus-1"}}
+STABLE, OTHER = revision_of(asking(None, "one", **STORED_WITH)), revision_of(asking(None, "two", **STORED_WITH))
+POLICY = asking(None).rollout
+ROLLING = Rollout(
+    OTHER.name, "Shifting", steps=len(steps_of(POLICY)), progress_since=NOW, evaluation_policy=policy_digest(POLICY.evaluation)
+)
+POSITIONS = {
+    "the other one is rejected and still wanted": (Record(stable=STABLE.name, rejected=(OTHER.name,)), ((STABLE, 100),)),
+    "the other one is rolled out": (Record(stable=STABLE.name, rollout=ROLLING), ((STABLE, 100), (OTHER, 0))),
+    "the one before is kept for rollback": (
+        Record(stable=OTHER.name, retired=Retired(STABLE.name, NOW + 86400)),
+        ((STABLE, 0), (OTHER, 100)),
+    ),
+}
+
+
+@pytest.mark.parametrize(("position", "weights"), POSITIONS.values(), ids=POSITIONS)
+def test_another_login_of_the_store_is_every_revision_s(position: Record, weights: tuple[tuple[Revision, int], ...]) -> None:
+    before = gateway(answering(asking(None, "two", **STORED_WITH), *weights, record=position))
+    assert secrets(before) == {"milvus-1": False}
+    rotated = asking(None, "two", credentialsSecretRef={"name": "milvus-2"})
+    look = running(answering(rotated, *weights, record=position), before, pod("old", before["spec"]["template"]))
+    between = gateway(look)
+    assert secrets(between) == {"milvus-1": True, "milvus-2": False}
+    assert table(look, decided(look)) is None, "not every gateway has the new one"
+
+    whole = running(look, between, pod("old", between["spec"]["template"]))
+    found = table(whole, decided(whole))
+    assert found is not None
+    assert {route.revision: (route.weight, route.index.credentials) for route in found.routes} == {
+        revision.name: (weight, "milvus-2") for revision, weight in weights
+    }
+    after = beside(whole, stored(CONFIG_MAPS, routing.config_map(OWNER, found)))
+    assert secrets(gateway(after)) == {"milvus-2": False}
+
+
+@pytest.mark.parametrize(("position", "weights"), POSITIONS.values(), ids=POSITIONS)
+def test_indexers_have_the_login_that_their_indexes_name(position: Record, weights: tuple[tuple[Revision, int], ...]) -> None:
+    look = answering(asking(None, "two", credentialsSecretRef={"name": "milvus-2"}), *weights, record=position)
+    assert secrets(deployment(look, names.indexer(OWNER.name))) == {"milvus-2": False}
 
 
 def test_the_first_table_waits_for_nobody_because_no_gateway_is_ready_without_one() -> None:
