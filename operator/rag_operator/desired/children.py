@@ -68,7 +68,7 @@ def children(owner: Owner, wanted: Wanted, surroundings: Surroundings) -> list[M
         *milvus.children(owner, newest.spec, image[names.KIND_MILVUS], surroundings),
         *_embedders(owner, wanted, surroundings),
         *_generators(owner, wanted, surroundings),
-        *gateway.children(owner, newest.spec, image[names.KIND_GATEWAY], wanted.kept(), surroundings, standing=wanted.standing),
+        *_gateway(owner, wanted, surroundings),
         indexer.syncer(indexing),
         monitoring.monitor(owner, surroundings),
         *_indexes(owner, wanted),
@@ -123,6 +123,17 @@ def _generators(owner: Owner, wanted: Wanted, surroundings: Surroundings) -> lis
     return found
 
 
+def _gateway(owner: Owner, wanted: Wanted, surroundings: Surroundings) -> list[Manifest | None]:
+    answering = _newest_first(wanted, wanted.kept())
+    image = wanted.newest.images[names.KIND_GATEWAY]
+    return gateway.children(owner, wanted.newest.spec, image, answering, surroundings, standing=wanted.standing)
+
+
+def _newest_first(wanted: Wanted, revisions: Iterable[Revision]) -> tuple[Revision, ...]:
+    """The revisions in an order in which the newest decides what of two things is mounted."""
+    return tuple(sorted(revisions, key=lambda revision: revision.name != wanted.newest.name))
+
+
 def _caches(owner: Owner, newest: Revision) -> Iterable[Manifest | None]:
     local = newest.spec.embedder.local
     vllm = newest.spec.generator.vllm if newest.spec.generator is not None else None
@@ -138,7 +149,7 @@ def _indexing(owner: Owner, wanted: Wanted, surroundings: Surroundings) -> index
         sources=spec.sources,
         pod=spec.indexer.pod,
         build_parallelism=spec.indexer.build_parallelism,
-        revisions=_known(wanted),
+        revisions=_newest_first(wanted, _known(wanted)),
         surroundings=surroundings,
     )
 

@@ -29,9 +29,15 @@ class Part:
 
 
 def volumes(parts: Iterable[Part]) -> list[Volume]:
-    """One read-only volume for each directory, in a stable order: a changed order would restart pods."""
+    """One read-only volume for each directory, in a stable order: a changed order would restart pods.
+
+    Of two parts for one file the first one counts, for the API server takes no volume that has a path twice.
+    """
+    files: dict[tuple[str, str], Part] = {}
+    for part in parts:
+        files.setdefault((part.directory, part.as_file), part)
     directories: dict[str, list[Part]] = {}
-    for part in sorted(set(parts)):
+    for part in sorted(files.values()):
         directories.setdefault(part.directory, []).append(part)
     return [_volume(index, directory, found) for index, (directory, found) in enumerate(directories.items())]
 

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import pytest
+
+from doubles.manifests import built, revision_of, spec_of, wanted_of
+from rag_operator.desired import credentials
+from rag_operator.desired.context import Manifest
+from rag_operator.model.plan import Keep, Role
+from rag_operator.model.revision import Revision
+
+AUTHORITIES = [None, *({"name": name, "key": key} for name in ("ca-1", "ca-2", "login") for key in ("ca.crt", "root.pem"))]
+STORES = [
+    {**({"credentialsSecretRef": {"name": login}} if login else {}), **({"tls": {"caSecretRef": authority}} if authority else {})}
+    for login, authority in product((None, "login", "other", "ca-1"), AUTHORITIES)
+]
+
+
+def reaching(store: dict[str, Any], top_k: int = 8) -> Revision:
+    external = {"address": "milvus.example.com:19530", **store}
+    return revision_of(spec_of(vectorStore={"milvus": {"standalone": None, "external": external}}, retrieval={"topK": top_k}))
+
+
+def paths(volume: Manifest) -> list[str]:
+    return [item["path"] for source in volume.get("projected", {}).get("sources", ()) for item in source["secret"].get("items") or ()]
+
+
+def test_no_volume_has_a_path_twice_whatever_two_revisions_ask_for() -> None:
+    asked = [credentials.of_answering(reaching(store).spec) for store in STORES]
+    for one, other in product(asked, asked):
+        for volume in credentials.volumes([*one, *other]):
+            assert len(set(paths(volume.source))) == len(paths(volume.source)), (one, other)
+
+
+@pytest.mark.parametrize("roles", [("stable", "candidate"), ("retired", "stable")])
+def test_of_two_authorities_for_one_login_the_newest_one_is_mounted(roles: tuple[Role, Role]) -> None:
+    def trusting(name: str, top_k: int) -> Revision:
+        return reaching({"credentialsSecretRef": {"name": "login"}, "tls": {"caSecretRef": {"name": name, "key": "root.pem"}}}, top_k)
+
+    before, newest = trusting("before", 8), trusting("after", 20)
+    keep = sorted([Keep(before.name, roles[0]), Keep(newest.name, roles[1])], key=lambda one: one.role != "stable")
+    found = built(wanted_of(before, newest, keep=keep))
+    for name in ("handbook-gateway", "handbook-indexer"):
+        volumes = found["Deployment", name]["spec"]["template"]["spec"]["volumes"]
+        beside = [source["secret"]["name"] for one in volumes if paths(one) for source in one["projected"]["sources"]]
+        assert beside == ["after", "login"]
