@@ -81,6 +81,13 @@ def build_fails_for_good(run: Run) -> Told:
     yield over
 
 
+def evaluation_result_is_lost(run: Run) -> Told:
+    yield from first_revision(run)
+    run.world.results["B"] = "lost"
+    run.world.apply("B", GATED)
+    yield over
+
+
 def embedder_has_other_weights(run: Run) -> Told:
     yield from first_revision(run)
     run.world.foreign.add("W")

@@ -20,7 +20,9 @@ def reading(asked: tuple[str, str, int], what: str) -> EvaluationReading:
     stable, candidate, attempt = asked
     if what == "unreadable":
         return EvaluationReading(stable, candidate, attempt, error="questions/set.jsonl: no such key")
-    values = READINGS[what]
+    if what == "lost" and attempt == 1:
+        return EvaluationReading(stable, candidate, attempt, error="the evaluation ended, but its result is not there")
+    values = READINGS["better" if what == "lost" else what]
     return EvaluationReading(stable, candidate, attempt, metrics=(MetricReading("nDCG@10", *values),))
 
 

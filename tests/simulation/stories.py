@@ -32,6 +32,7 @@ _ALL: tuple[Story, ...] = (
     accidents.no_gpu,
     accidents.build_fails_twice,
     accidents.build_fails_for_good,
+    accidents.evaluation_result_is_lost,
     accidents.embedder_has_other_weights,
     accidents.weights_change_after_promotion,
     accidents.clock_is_set_back_and_forth,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -15,13 +16,16 @@ from rag_operator.controller.index_state import index_status
 from rag_operator.controller.observe import Seen
 from rag_operator.desired import jobs, revision_record
 from rag_operator.desired.context import Owner
-from rag_operator.kube.child import Children
+from rag_operator.kube.child import Child, Children
 from rag_operator.kube.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, INDEXES, JOBS
 from rag_operator.model.observed import AnalysisReading, EvaluationReading, MetricReading, Observed, TableState
 from rag_operator.model.plan import EvaluationIntent
 from rag_operator.model.revision import Revision
 from rag_operator.rollout import gates
 from rag_runtime.contracts.routing import TABLE_KEY, RoutingTable
+
+# Seconds in which the result of an evaluation must follow its Job's end: the two come by different watches.
+RESULT_FOLLOWS: Final = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +64,7 @@ def stored_table(seen: Seen) -> tuple[TableState, RoutingTable] | None:
     return TableState(table.epoch, weights, table.salt, str(child.version)), table
 
 
-def observed(seen: Seen, revisions: Mapping[str, Revision], wanted: Revision | None, baselines: analysis.Baselines) -> Observed:
+def observed(seen: Seen, revisions: Mapping[str, Revision], wanted: Revision | None, baselines: analysis.Baselines, now: float) -> Observed:
     """Everything the planner decides by, beside spec and record."""
     stable = revisions.get(seen.record.stable or "")
     known = [*revisions.values(), *([wanted] if wanted is not None and wanted.name not in revisions else [])]
@@ -75,7 +79,7 @@ def observed(seen: Seen, revisions: Mapping[str, Revision], wanted: Revision | N
         table=table[0] if table is not None else None,
         gateways=reading.pods if reading is not None else (),
         gateways_known=reading is not None,
-        evaluation=evaluation(seen, revisions),
+        evaluation=evaluation(seen, revisions, now),
         analysis=_analysis(seen, baselines),
         verbs=seen.verbs,
         unmounted=mounts.unmounted(seen.children, known, table[1] if table is not None else None),
@@ -89,7 +93,7 @@ def index_statuses(children: Children) -> dict[str, RAGIndexStatus]:
     return {name: status for name, status in found.items() if status is not None}
 
 
-def evaluation(seen: Seen, revisions: Mapping[str, Revision]) -> EvaluationReading | None:
+def evaluation(seen: Seen, revisions: Mapping[str, Revision], now: float) -> EvaluationReading | None:
     """How the evaluation that the record asks for stands; `None` when it was not begun."""
     record = seen.record
     candidate = revisions.get(record.rollout.candidate) if record.rollout is not None else None
@@ -101,11 +105,30 @@ def evaluation(seen: Seen, revisions: Mapping[str, Revision]) -> EvaluationReadi
     result = _result(name, candidate, seen.children)
     job = seen.children.get((JOBS.kind, name))
     if result is None:
-        if job is None:
-            return None
-        failed = pods.job_failed(name, seen.children)
-        return EvaluationReading(intent.stable, intent.candidate, intent.attempt, running=failed is None, error=failed or "")
+        return _without_result(intent, job, seen.children, now) if job is not None else None
     return _reading(intent, result, exact=stable is not None and gates.layout_only(stable, candidate))
+
+
+def results_due(children: Children, now: float) -> Iterator[float]:
+    """Seconds until the results of evaluations that just ended must be there."""
+    for child in children.values():
+        if child.kind == JOBS.kind and child.labels.get(names.LABEL_KIND) == names.KIND_EVALUATION:
+            wait = _result_due(child, now)
+            if wait is not None and wait > 0:
+                yield wait
+
+
+def _without_result(intent: EvaluationIntent, job: Child, children: Children, now: float) -> EvaluationReading:
+    failed, wait = pods.job_failed(job.name, children), _result_due(job, now)
+    # Told to an index that was made anew since, for example: nobody will tell it again.
+    lost = "the evaluation ended, but its result is not there" if wait is not None and wait <= 0 else ""
+    error = failed or lost
+    return EvaluationReading(intent.stable, intent.candidate, intent.attempt, running=not error, error=error)
+
+
+def _result_due(job: Child, now: float) -> float | None:
+    ended = pods.job_ended_at(job)
+    return RESULT_FOLLOWS - (now - ended) if ended is not None else None
 
 
 def _result(name: str, candidate: Revision, children: Children) -> EvaluationResult | None:

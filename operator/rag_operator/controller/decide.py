@@ -71,7 +71,7 @@ def decide(seen: Seen, judged: Judged, given: Given) -> Decided | None:
     if newest is None:
         return None
     recorded = {name: with_access(revision, newest) for name, revision in recorded.items()}
-    observed = assemble.observed(seen, recorded, wanted, given.baselines)
+    observed = assemble.observed(seen, recorded, wanted, given.baselines, given.now)
     spec = seen.spec or newest.spec
     planned = plan(spec, wanted, observed, seen.record, given.now)
     revisions = dict(recorded)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
 
 from pydantic import ValidationError
 
 from rag_operator.api.v1alpha1.index_status import RAGIndexStatus, Work
+from rag_operator.controller import pods
 from rag_operator.controller.index_state import index_status, is_built
 from rag_operator.desired import jobs
 from rag_operator.desired.context import IndexIntent
@@ -117,11 +117,8 @@ def retry_in(child: Child, children: Children, now: float) -> float | None:
     job = children.get((JOBS.kind, name)) if name is not None else None
     if job is None or work is None or _told(child, work, children):
         return None
-    for condition in job.status().get("conditions") or ():
-        if condition["type"] in ("Failed", "Complete") and condition["status"] == "True":
-            since = now - datetime.fromisoformat(condition["lastTransitionTime"]).timestamp()
-            return min(_RETRY_LIMIT, _RETRY_FIRST * 2.0 ** min(work.attempt, 16)) - since
-    return None
+    ended = pods.job_ended_at(job)
+    return min(_RETRY_LIMIT, _RETRY_FIRST * 2.0 ** min(work.attempt, 16)) - (now - ended) if ended is not None else None
 
 
 def _told(child: Child, work: Work, children: Children) -> bool:

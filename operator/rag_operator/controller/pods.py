@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from rag_operator.kube.child import Child, Children
@@ -88,6 +89,14 @@ def ended(pod: Child) -> bool:
 def job_ended(job: Child) -> bool:
     """Whether a Job is over, one way or the other; one that nobody took up yet is not."""
     return any(one["type"] in ("Complete", "Failed") and one["status"] == "True" for one in job.status().get("conditions") or ())
+
+
+def job_ended_at(job: Child) -> float | None:
+    """When a Job was over, in seconds since the epoch; `None` before."""
+    for condition in job.status().get("conditions") or ():
+        if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
+            return datetime.fromisoformat(condition["lastTransitionTime"]).timestamp()
+    return None
 
 
 def job_failed(name: str, children: Children) -> str | None:

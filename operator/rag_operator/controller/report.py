@@ -8,7 +8,7 @@ from typing import Any
 
 from rag_operator import metrics, names
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
-from rag_operator.controller import events, indexes, mounts, parts, pods
+from rag_operator.controller import assemble, events, indexes, mounts, parts, pods
 from rag_operator.controller.decide import Decided, Judged, spec_of
 from rag_operator.controller.mirror import Key
 from rag_operator.controller.observe import Seen
@@ -148,6 +148,8 @@ def _looks(seen: Seen, situation: Situation, decided: Decided | None, now: float
         stale = changes_in(situation.spec.sources, situation.indexes.get(serving.index.name), now)
         if stale is not None:
             yield stale + 0.5
+    for due in assemble.results_due(seen.children, now):
+        yield max(0.5, due)
     tried = {revision.index.name for revision in decided.revisions.values()} if not situation.suspended else set()
     for child in seen.children.values():
         if child.kind == PODS.kind and not child.deleting and pods.is_starting(child):
