@@ -108,11 +108,18 @@ def build(seen: Seen, decided: Decided, surroundings: Surroundings, now: float) 
         keep=decided.plan.keep,
         revisions=decided.revisions,
         weights=weights,
+        listed=listed(decided),
         indexes=indexes.intents(decided.plan, decided.revisions, seen.children, statuses=decided.statuses, ready=ready, now=now),
         evaluation=decided.plan.evaluation,
         standing=mounts.standing(seen.key.name, seen.children, found[1] if found is not None else None, weights),
     )
     return children(assemble.owner(seen), wanted, surroundings)
+
+
+def listed(decided: Decided) -> frozenset[str]:
+    """The revisions in the stored table and in the one that is to be written, which comes after everything else."""
+    stored, intent = decided.observed.table, decided.plan.table
+    return frozenset([*(stored.weights if stored is not None else ()), *(intent.weights if intent is not None else ())])
 
 
 def table(seen: Seen, decided: Decided) -> RoutingTable | None:

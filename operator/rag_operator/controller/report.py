@@ -9,7 +9,7 @@ from typing import Any
 from rag_operator import metrics, names
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.controller import assemble, events, indexes, mounts, parts, pods
-from rag_operator.controller.decide import Decided, Judged, spec_of
+from rag_operator.controller.decide import Decided, Judged, listed, spec_of
 from rag_operator.controller.mirror import Key
 from rag_operator.controller.observe import Seen
 from rag_operator.controller.writer import Writer
@@ -118,15 +118,18 @@ def _with_decision(found: Situation, seen: Seen, spec: RAGPipelineSpec, decided:
         wanted=decided.wanted.name if decided.wanted is not None else None,
         plan=decided.plan,
         observed=decided.observed,
-        parts=parts.parts(seen.key.name, spec, seen.children, seen.slow, _lacking(seen, decided)),
+        parts=parts.parts(seen.key.name, spec, seen.children, seen.slow, lacking_of(seen, decided)),
         unfinished=parts.unfinished(seen.children, seen.slow),
         indexes=decided.statuses,
     )
 
 
-def _lacking(seen: Seen, decided: Decided) -> tuple[str, ...]:
-    kept = [decided.revisions[keep.revision] for keep in decided.plan.keep if keep.revision in decided.revisions]
-    return tuple(sorted({secret for revision in kept for secret in mounts.lacking(seen.children, revision)}))
+def lacking_of(seen: Seen, decided: Decided) -> tuple[str, ...]:
+    """The Secrets that revisions are answered with, or will be, and that not every gateway has mounted."""
+    there = listed(decided)
+    answering = {keep.revision for keep in decided.plan.keep if keep.may_answer(there)}
+    needed = [revision for name, revision in decided.revisions.items() if name in answering]
+    return tuple(sorted({secret for revision in needed for secret in mounts.lacking(seen.children, revision)}))
 
 
 def _publish_freshness(seen: Seen, situation: Situation) -> None:

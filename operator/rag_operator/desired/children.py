@@ -10,7 +10,7 @@ What is not in the list is not wanted; what to do about that is the pruner's bus
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rag_operator import names
@@ -28,14 +28,15 @@ class Wanted:
 
     `newest` gives what belongs to the whole pipeline (gateway, syncer, store, sources) and the newest in-place settings of components that
     it shares; it is the revision that the spec resolves to, while the spec is wrong the one it resolved to last. `keep` comes from the
-    plan, stable first. `revisions` are the recorded ones; `weights` those of the routing table; `indexes` says for each index, also one
-    that is being collected, what it is to do.
+    plan, stable first. `revisions` are the recorded ones; `weights` those of the routing table; `listed` are the revisions in the stored
+    table and in the one to be written; `indexes` says for each index, also one that is being collected, what it is to do.
     """
 
     newest: Revision
     keep: Sequence[Keep] = ()
     revisions: Mapping[str, Revision] = field(default_factory=dict)
     weights: Mapping[str, int] = field(default_factory=dict)
+    listed: Collection[str] = ()
     indexes: Mapping[str, IndexIntent] = field(default_factory=dict)
     evaluation: EvaluationIntent | None = None
     standing: Collection[Part] = ()  # credentials that gateways have mounted and the routing table names
@@ -43,6 +44,11 @@ class Wanted:
     def kept(self) -> tuple[Revision, ...]:
         """The revisions whose components must stand, stable first."""
         return tuple(self.revisions[keep.revision] for keep in self.keep if keep.revision in self.revisions)
+
+    def answering(self) -> tuple[Revision, ...]:
+        """The revisions that gateways may have to answer by."""
+        answering = [keep.revision for keep in self.keep if keep.may_answer(self.listed)]
+        return tuple(self.revisions[name] for name in answering if name in self.revisions)
 
 
 @dataclass(frozen=True)
@@ -124,7 +130,7 @@ def _generators(owner: Owner, wanted: Wanted, surroundings: Surroundings) -> lis
 
 
 def _gateway(owner: Owner, wanted: Wanted, surroundings: Surroundings) -> list[Manifest | None]:
-    answering = _newest_first(wanted, wanted.kept())
+    answering = _newest_first(wanted, wanted.answering())
     image = wanted.newest.images[names.KIND_GATEWAY]
     return gateway.children(owner, wanted.newest.spec, image, answering, surroundings, standing=wanted.standing)
 
@@ -150,6 +156,7 @@ def _indexing(owner: Owner, wanted: Wanted, surroundings: Surroundings) -> index
         pod=spec.indexer.pod,
         build_parallelism=spec.indexer.build_parallelism,
         revisions=_newest_first(wanted, _known(wanted)),
+        embedding=tuple(_embedding(wanted)),
         surroundings=surroundings,
     )
 
@@ -164,6 +171,15 @@ def _known(wanted: Wanted) -> tuple[Revision, ...]:
 
 def _is_leaving(wanted: Wanted, revision: Revision, there: set[str]) -> bool:
     return revision.index.name in wanted.indexes and revision.index.name not in there
+
+
+def _embedding(wanted: Wanted) -> Iterator[Revision]:
+    """The revisions whose embedders are asked for an index. The Secret of another one must not keep the syncer from starting."""
+    for name, intent in wanted.indexes.items():
+        filling = _revision_of(wanted, name)
+        if filling is not None and intent.work.mode not in ("Stop", "Drop"):
+            yield filling
+            yield from _compared(wanted, filling)
 
 
 def _indexes(owner: Owner, wanted: Wanted) -> Iterable[Manifest]:

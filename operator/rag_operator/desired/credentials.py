@@ -102,23 +102,23 @@ def store_directory(external: ExternalMilvus | None) -> str | None:
     return authority.name if authority is not None else None
 
 
+def of_embedder(spec: RAGPipelineSpec) -> list[Part]:
+    """What is needed to ask a revision's embedder."""
+    external = spec.embedder.external
+    return whole(external.credentials_secret_ref if external is not None else None)
+
+
 def of_answering(spec: RAGPipelineSpec) -> list[Part]:
     """What a gateway needs to answer by a revision."""
     generator = spec.generator.external if spec.generator is not None else None
-    external = spec.embedder.external
     return [
-        *whole(external.credentials_secret_ref if external is not None else None),
+        *of_embedder(spec),
         *whole(generator.credentials_secret_ref if generator is not None else None),
         *of_store(spec.vector_store.milvus.external),
     ]
 
 
-def of_indexing(spec: RAGPipelineSpec, sources: Iterable[Source]) -> list[Part]:
-    """What an indexer needs for a revision's store and embedder, and for the sources."""
-    external = spec.embedder.external
+def of_sources(sources: Iterable[Source]) -> list[Part]:
+    """What an indexer needs to read the sources."""
     kinds = [source.s3 or source.git for source in sources]
-    return [
-        *whole(*(kind.credentials_secret_ref for kind in kinds if kind is not None)),
-        *whole(external.credentials_secret_ref if external is not None else None),
-        *of_store(spec.vector_store.milvus.external),
-    ]
+    return whole(*(kind.credentials_secret_ref for kind in kinds if kind is not None))

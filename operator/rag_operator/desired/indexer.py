@@ -34,8 +34,9 @@ class Indexing:
     sources: tuple[Source, ...]  # the newest: they are data, the same for every index
     pod: PodSettings
     build_parallelism: int
-    revisions: tuple[Revision, ...] = field(repr=False)  # whose stores and embedders are reached
+    revisions: tuple[Revision, ...] = field(repr=False)  # whose stores are reached
     surroundings: Surroundings = field(repr=False)
+    embedding: tuple[Revision, ...] = field(default=(), repr=False)  # whose embedders are asked
 
     def template(
         self,
@@ -79,13 +80,16 @@ class Indexing:
         )
 
     def _of_store(self) -> list[Volume]:
-        stores = [revision.spec.vector_store.milvus.external for revision in self.revisions]
-        return [scratch("tmp", "/tmp"), *credentials.volumes(part for store in stores for part in credentials.of_store(store))]
+        return [scratch("tmp", "/tmp"), *credentials.volumes(self._store_parts())]
 
     def _volumes(self) -> list[Volume]:
-        parts = [part for revision in self.revisions for part in credentials.of_indexing(revision.spec, self.sources)]
+        embedders = [part for revision in self.embedding for part in credentials.of_embedder(revision.spec)]
+        parts = [*credentials.of_sources(self.sources), *embedders, *self._store_parts()]
         claims = [_source_volume(source) for source in self.sources if source.pvc is not None]
         return [scratch("tmp", "/tmp"), *credentials.volumes(parts), *claims]
+
+    def _store_parts(self) -> list[credentials.Part]:
+        return [part for revision in self.revisions for part in credentials.of_store(revision.spec.vector_store.milvus.external)]
 
 
 def _source_volume(source: Source) -> Volume:

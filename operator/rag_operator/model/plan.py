@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -28,6 +28,10 @@ class Keep:
     role: Role
     floors: Mapping[str, int] = field(default_factory=dict)  # component name -> minReplicas, only ever raised by the operator
     idle: bool = False  # scale its own workloads to 0 (aborted, after abortDelay)
+
+    def may_answer(self, listed: Collection[str]) -> bool:
+        """Whether gateways may have to answer by it: one that lost its place is answered by only while a table lists it."""
+        return self.role != "leaving" or self.revision in listed
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,12 @@ from rag_operator.controller.analysis import Baselines
 from rag_operator.controller.decide import Decided, Given, build, decide, judge, table
 from rag_operator.controller.observe import Seen
 from rag_operator.controller.parts import parts
+from rag_operator.controller.report import lacking_of
 from rag_operator.desired import revision_record, routing
 from rag_operator.desired.context import Manifest, Surroundings
 from rag_operator.kube.child import Child, reduce
 from rag_operator.kube.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, DEPLOYMENTS, INDEXES, PODS, Resource
-from rag_operator.model.plan import Record, Retired, Rollout, TableIntent
+from rag_operator.model.plan import Leaving, Record, Retired, Rollout, TableIntent
 from rag_operator.model.revision import Revision
 from rag_operator.rollout.bluegreen import steps_of
 from rag_operator.rollout.gates import policy_digest
@@ -185,6 +186,37 @@ def test_a_candidate_that_needs_another_secret_is_listed_when_every_gateway_has_
     ready = decided(mounted).plan.table
     assert ready is not None
     assert ready.weights == {A.name: 0, candidate.name: 100}
+
+
+def aborted(*weights: tuple[Revision, int]) -> Seen:
+    """The candidate of `asking("gone", "better")` was aborted, and the spec still asks for it."""
+    spec = asking("gone", "better")
+    candidate = revision_of(spec)
+    position = Record(stable=A.name, rejected=(candidate.name,), leaving=(Leaving(candidate.name, NOW + 60, "aborted"),))
+    look = answering(spec, *weights, record=position)
+    return beside(look, stored(CONTROLLER_REVISIONS, revision_record.manifest(OWNER, candidate, 2)))
+
+
+def test_an_aborted_candidate_leaves_the_gateway_with_the_table_that_names_it() -> None:
+    candidate = revision_of(asking("gone", "better"))
+    look = running(aborted((A, 95), (candidate, 5)), BEFORE, OLD)
+    assert secrets(gateway(look)) == {"a": False, "gone": False}, "the stored table names it, and the new one is written afterwards"
+    found = table(look, decided(look))
+    assert found is not None
+    assert [route.revision for route in found.routes] == [A.name]
+    after = beside(look, stored(CONFIG_MAPS, routing.config_map(OWNER, found)))
+    assert candidate.name in {keep.revision for keep in decided(after).plan.keep}
+    assert secrets(gateway(after)) == {"a": False}
+
+
+def test_an_aborted_candidate_whose_secret_never_was_there_is_waited_for_by_nobody() -> None:
+    look = running(aborted((A, 100)), BEFORE, OLD)
+    assert secrets(gateway(look)) == {"a": False}
+    assert lacking_of(look, decided(look)) == ()
+    candidate = revision_of(asking("gone", "better"))
+    again = running(replace(look, record=Record(stable=A.name, rollout=Rollout(candidate.name, "Provisioning"))), BEFORE, OLD)
+    assert secrets(gateway(again)) == {"a": False, "gone": False}, "retry makes it a candidate again"
+    assert lacking_of(again, decided(again)) == ("gone",)
 
 
 STORED_WITH = {"credentialsSecretRef": {"name": "milvus-1"}}

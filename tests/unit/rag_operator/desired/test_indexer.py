@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from doubles.manifests import built, container_of, environment_of, intent, revision_of, spec_of, wanted_of
 from rag_operator import names
@@ -36,6 +37,33 @@ def test_sources_reach_the_pods_as_secrets_and_read_only_volumes() -> None:
     volumes = {one["name"]: one for one in syncer["spec"]["template"]["spec"]["volumes"]}
     assert volumes["source-files"]["persistentVolumeClaim"] == {"claimName": "shared", "readOnly": True}
     assert "s3-read" not in str(environment_of(syncer))
+
+
+def elsewhere(secret: str, url: str = "https://models.example.com/v1", **change: Any) -> Revision:
+    endpoint = {"url": url, "model": "e", "dimensions": 8, "revision": "1", "credentialsSecretRef": {"name": secret}, **change}
+    return revision_of(spec_of(embedder={"local": None, "external": endpoint}))
+
+
+def mounted(*revisions: Revision, **settings: Any) -> set[str]:
+    """The credentials of the syncer."""
+    syncer = built(replace(wanted_of(*revisions), **settings))["Deployment", "handbook-indexer"]
+    prefix = f"{contract.CREDENTIALS_DIR}/"
+    mounts = [mount["mountPath"] for mount in container_of(syncer)["volumeMounts"]]
+    return {path.removeprefix(prefix) for path in mounts if path.startswith(prefix)}
+
+
+def test_the_key_of_an_embedder_is_mounted_only_for_an_index_that_is_filled() -> None:
+    stable, other = elsewhere("one"), elsewhere("two", revision="2")
+    assert mounted(stable, other) == {"one", "two"}
+    for mode in ("Stop", "Drop"):
+        assert mounted(stable, other, indexes={stable.index.name: intent(stable), other.index.name: intent(other, mode)}) == {"one"}
+
+
+def test_the_key_of_another_embedder_of_the_same_index_is_mounted_while_the_two_are_compared() -> None:
+    stable, other = elsewhere("one"), elsewhere("two", "https://other.example.com/v1")
+    assert stable.index.name == other.index.name
+    assert mounted(stable, other) == {"one", "two"}
+    assert mounted(stable, other, keep=(Keep(stable.name, "stable"), Keep(other.name, "leaving"))) == {"one"}
 
 
 def test_an_indexer_may_report_about_its_own_indexes_and_read_its_own_configmaps_only() -> None:
