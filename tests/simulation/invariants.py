@@ -28,7 +28,7 @@ class Invariants:
 
     def check(self, decided_by: Pass | None = None) -> None:
         """Raise `BrokenError` with the story so far when something is wrong."""
-        self.fail([*self._answers(), *self._collection(), *self._table(decided_by), *self._record()])
+        self.fail([*self._answers(), *self._collection(), *self._table(decided_by), *self._record(), *self.world.shrunk])
         self.record = self.world.stored()
         self.table = dict(self.world.table.weights) if self.world.table else {}
         self.epoch = self.world.table.epoch if self.world.table else 0

@@ -78,6 +78,8 @@ class Run:
                 raise BrokenError("\n".join((*self.world.lines, ">>> what the story waits for never happened")))
 
     def _turn(self) -> bool:
+        if min(self.due, self.world.next_time()) - self.world.now >= FAR and self._arrive():
+            return True  # a write is not under way for hours
         if self.due <= self.world.next_time():
             if self.due == float("inf"):
                 return self._arrive()

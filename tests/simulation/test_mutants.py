@@ -77,6 +77,10 @@ def _stable_may_shrink(patch: Patch) -> None:
     patch.setattr(planner, "_stable", lambda situation, record: Keep(record.stable, "stable") if record.stable else None)
 
 
+def _stable_shrinks_when_traffic_arrives(patch: Patch) -> None:
+    patch.setattr(planner, "_settled", lambda *args: None)
+
+
 def _idle_before_routed_away(patch: Patch) -> None:
     patch.setattr(planner, "_present", lambda situation, entry: False)
 
@@ -119,6 +123,7 @@ MUTANTS: dict[str, tuple[Callable[[Patch], None], tuple[Story, ...]]] = {
     "marking while indexers write": (_writers_go_on, (spec_changes_to_c,)),
     "weight without warming up": (_no_warming_up, (happy_canary,)),
     "stable shrinks while the candidate has traffic": (_stable_may_shrink, (somebody_aborts_after_half_an_hour_at_half,)),
+    "stable shrinks when all the traffic comes to it": (_stable_shrinks_when_traffic_arrives, (happy_canary,)),
     "idle before every gateway has acknowledged": (_idle_before_routed_away, (gateway_holds_what_is_aborted, rollback_and_forward_again)),
     "a rejected revision is tried again": (_rejected_is_tried_again, (evaluation_fails, somebody_aborts_and_retries)),
     "an ending without history": (_ended_without_history, (happy_canary,)),

@@ -39,6 +39,8 @@ class World(Timeline):
         self.parts: dict[str, Part] = {}
         self.table: TableState | None = None
         self.tables: dict[int, dict[str, int]] = {}
+        self.measured = 0  # epoch of the table whose traffic autoscalers know of
+        self.shrunk: list[str] = []  # what an autoscaler made too small for the traffic that it did not know of yet
         self.gateways = [Gateway("gateway-0"), Gateway("gateway-1")]
         self.evaluations: dict[tuple[str, str, int], EvaluationReading] = {}
         self.results: dict[str, str] = {}  # letter -> what its evaluation will say
@@ -99,6 +101,7 @@ class World(Timeline):
             part.message = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
         else:
             self.scale(part)
+            self.after(30, self.autoscale)
 
     def scale(self, part: Part) -> None:
         """The autoscaler looks at a workload."""
@@ -133,15 +136,18 @@ class World(Timeline):
 
     def load(self, name: str) -> int:
         """Return how many replicas a revision's share of the traffic needs."""
-        return ceil(LOAD * (self.table.weights.get(name, 0) if self.table else 0) / 100)
+        return _pods_for(self.table.weights.get(name, 0) if self.table else 0)
 
     def autoscale(self) -> None:
-        """Autoscalers follow the traffic, never below their floor."""
+        """Autoscalers follow the traffic as it was measured, never below their floor."""
         for part in self.parts.values():
             if part.component.kind == "index" or part.wanted_pods == 0:
                 continue
             users = [name for name, revision in self.revisions.items() if part.name == revision.embedder.name]
-            wanted = max(1, part.floor, sum(self.load(name) for name in users))
+            known = self.tables.get(self.measured, {})
+            wanted = max(1, part.floor, sum(_pods_for(known.get(name, 0)) for name in users))
+            if wanted < min(part.wanted_pods, sum(self.load(name) for name in users)):
+                self.shrunk.append(f"{part.name} shrinks from {part.wanted_pods} to {wanted} pods under traffic that came just now")
             if wanted != part.wanted_pods:
                 part.wanted_pods = wanted
                 self.scale(part)
@@ -219,9 +225,16 @@ class World(Timeline):
         """A routing table is stored; gateways hear of it later, and streams that run go on by the old one."""
         self.table = TableState(epoch, weights, salt, str(epoch))
         self.tables[epoch] = weights
-        self.autoscale()
+        if self.measured:
+            self.after(60, lambda: self._measure(epoch))
+        else:
+            self._measure(epoch)
         for gateway in self.gateways:
             self.after(0.5, lambda gateway=gateway: self._hear(gateway, epoch))  # type: ignore[misc]
+
+    def _measure(self, epoch: int) -> None:
+        self.measured = max(self.measured, epoch)
+        self.autoscale()
 
     def _hear(self, gateway: Gateway, epoch: int) -> None:
         if gateway.deaf or gateway not in self.gateways or epoch <= gateway.served:
@@ -264,3 +277,7 @@ class World(Timeline):
         if self.table is None or not self.metrics_readable:
             return None
         return traffic(self.now - since, self.table.weights.get(candidate, 0), troubled=self.names[candidate] in self.troubled)
+
+
+def _pods_for(weight: int) -> int:
+    return ceil(LOAD * weight / 100)

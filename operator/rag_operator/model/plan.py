@@ -121,6 +121,14 @@ class Leaving:
 
 
 @dataclass(frozen=True)
+class Settling:
+    """What stable ran when all the traffic came to it: its autoscaler knows of that only later, and must not undo it before."""
+
+    until: float
+    floors: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Decision:
     """One line of the history in status."""
 
@@ -140,6 +148,7 @@ class Record:
     rollout: Rollout | None = None
     retired: Retired | None = None
     leaving: tuple[Leaving, ...] = ()
+    settling: Settling | None = None
     rejected: tuple[str, ...] = ()  # the last ten
     decisions: tuple[Decision, ...] = ()  # the last five
     verbs_done: Mapping[str, str] = field(default_factory=dict)  # annotation -> value done, or refused, last

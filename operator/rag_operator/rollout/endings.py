@@ -10,7 +10,7 @@ from rag_operator import names
 from rag_operator.model.plan import Decision, Ending, Gate, Leaving, Note, Record, Retired, Rollout
 from rag_operator.rollout import gates
 from rag_operator.rollout.bluegreen import steps_of
-from rag_operator.rollout.replicas import running
+from rag_operator.rollout.replicas import highest, running, settling
 from rag_operator.rollout.situation import Move, Situation
 
 MAX_REJECTED: Final = 10
@@ -47,6 +47,7 @@ def promote(situation: Situation, record: Record, rollout: Rollout) -> Move:
         stable=name,
         rollout=None,
         retired=retired,
+        settling=settling(situation, name, running(situation, name)) if record.stable is not None else None,
         adopted=False,
         leaving=_without(record.leaving, name),
         rejected=tuple(other for other in record.rejected if other != name),
@@ -60,7 +61,7 @@ def abort(situation: Situation, record: Record, reason: str, why: str, gate: Gat
     if record.rollout is None:
         raise ValueError("there is no rollout to abort")
     name = record.rollout.candidate
-    after = _reject(situation, replace(record, rollout=None), name, why, _sizes(situation, record.rollout))
+    after = _reject(situation, _taken_back(situation, record, record.rollout), name, why, _sizes(situation, record.rollout))
     return _ended(
         situation, after, "Aborted", reason, name=name, why=why, numbers={**gate_numbers(record.rollout), **(_flat(gate) if gate else {})}
     )
@@ -72,7 +73,7 @@ def supersede(situation: Situation, record: Record, why: str) -> Move:
         raise ValueError("there is no rollout to supersede")
     name = record.rollout.candidate
     entry = Leaving(name, situation.now, why, _sizes(situation, record.rollout))
-    after = replace(record, rollout=None, leaving=_left(record, entry))
+    after = replace(_taken_back(situation, record, record.rollout), leaving=_left(record, entry))
     return _ended(situation, after, "Superseded", "RolloutSuperseded", name=name, why=why, warning=False)
 
 
@@ -81,7 +82,7 @@ def revert(situation: Situation, record: Record, why: str) -> Move:
     if record.rollout is None:
         raise ValueError("there is no rollout to revert")
     name = record.rollout.candidate
-    after = _leave(situation, replace(record, rollout=None), name, why, _sizes(situation, record.rollout))
+    after = _leave(situation, _taken_back(situation, record, record.rollout), name, why, _sizes(situation, record.rollout))
     return _ended(situation, after, "Reverted", "RolloutReverted", name=name, why=why, warning=False)
 
 
@@ -89,13 +90,20 @@ def roll_back(situation: Situation, record: Record, why: str) -> Move:
     """The retired revision serves again; what was stable, and a candidate, are rejected."""
     if record.retired is None or record.stable is None:
         raise ValueError("there is nothing to roll back to")
-    left = record.stable
-    back = record.retired.revision
-    rejected = tuple(name for name in record.rejected if name != back)
-    after = replace(record, stable=back, retired=None, rollout=None, rejected=rejected, leaving=_without(record.leaving, back))
+    left, back, floors = record.stable, record.retired.revision, record.retired.floors
+    after = replace(
+        record,
+        stable=back,
+        rollout=None,
+        retired=None,
+        settling=settling(situation, back, floors),
+        leaving=_without(record.leaving, back),
+        rejected=tuple(name for name in record.rejected if name != back),
+    )
     for name in (record.rollout.candidate if record.rollout else None, left):
         if name is not None and name != back:
-            after = _reject(situation, after, name, why, running(situation, name))
+            # What goes back to work keeps its size, too, until every gateway has heard.
+            after = _reject(situation, after, name, why, highest(running(situation, name), floors))
     return _ended(situation, after, "RolledBack", "RolledBack", name=left, why=why)
 
 
@@ -153,9 +161,15 @@ def _finds_foreign(situation: Situation, record: Record) -> bool:
     return blank and any(part.exists and part.kind == "index" for part in situation.observed.components.values())
 
 
+def _taken_back(situation: Situation, record: Record, rollout: Rollout) -> Record:
+    # All the traffic is stable's again, if the candidate had some.
+    had = record.stable is not None and rollout.weight
+    return replace(record, rollout=None, settling=settling(situation, record.stable, rollout.floors) if had else record.settling)
+
+
 def _sizes(situation: Situation, rollout: Rollout) -> dict[str, int]:
     # Gateways that have not heard yet go on using both sides as they were.
-    return {**running(situation, rollout.candidate), **rollout.floors} if rollout.weight else {}
+    return highest(running(situation, rollout.candidate), rollout.floors) if rollout.weight else {}
 
 
 def _reject(situation: Situation, record: Record, name: str, why: str, floors: Mapping[str, int]) -> Record:

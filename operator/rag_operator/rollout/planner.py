@@ -13,13 +13,13 @@ from typing import Final
 
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.model.observed import Observed
-from rag_operator.model.plan import EvaluationIntent, Keep, Leaving, Note, Plan, Record, Rollout
+from rag_operator.model.plan import EvaluationIntent, Keep, Leaving, Note, Plan, Record, Rollout, Settling
 from rag_operator.model.revision import Revision
 from rag_operator.rollout import endings, gates, traffic, triggers, verbs
 from rag_operator.rollout.advance import Hold, advance, verdict, warming
 from rag_operator.rollout.bluegreen import has_gates, steps_of
 from rag_operator.rollout.collect import collection, routed_away
-from rag_operator.rollout.replicas import floors
+from rag_operator.rollout.replicas import floors, highest, settling
 from rag_operator.rollout.situation import Move, Situation
 
 AT_ONCE: Final = 0.0
@@ -48,6 +48,7 @@ def plan(spec: RAGPipelineSpec, wanted: Revision | None, observed: Observed, rec
 def _noticed(situation: Situation, record: Record) -> Record:
     # A clock that was set back must not make anybody wait until it has caught up.
     now, policy, retired = situation.now, situation.policy, record.retired
+    record = replace(record, settling=_settled(situation, record))
     if record.rollout is not None:
         record = replace(record, rollout=_seen(situation, record.rollout))
     if retired is not None and retired.until > (latest := now + policy.rollback.window.seconds):
@@ -58,6 +59,14 @@ def _noticed(situation: Situation, record: Record) -> Record:
         record = replace(record, leaving=leaving)
     epoch = situation.observed.table.epoch if situation.observed.table else 0
     return replace(record, epoch=epoch) if epoch > record.epoch else record
+
+
+def _settled(situation: Situation, record: Record) -> Settling | None:
+    present = record.settling
+    if present is None or situation.now >= present.until:
+        return None
+    latest = settling(situation, record.stable, present.floors)
+    return latest if present.until > latest.until else present
 
 
 def _seen(situation: Situation, rollout: Rollout) -> Rollout:
@@ -178,9 +187,9 @@ def _stable(situation: Situation, record: Record) -> Keep | None:
     if record.stable is None:
         return None
     # While another revision has traffic, or may still have some, stable keeps what it ran: it may get everything back at once.
-    held = record.rollout.floors if record.rollout and record.rollout.weight else {}
-    for entry in record.leaving:
-        held = {**held, **entry.floors} if _present(situation, entry) else held
+    shifting = record.rollout.floors if record.rollout and record.rollout.weight else {}
+    settled = record.settling.floors if record.settling else {}
+    held = highest(shifting, settled, *(entry.floors for entry in record.leaving if _present(situation, entry)))
     own = {part.name for part in situation.parts(record.stable)}
     return Keep(record.stable, "stable", {name: floor for name, floor in held.items() if name in own})
 
@@ -230,8 +239,7 @@ def _when(situation: Situation, record: Record, hold: Hold | None, *, busy: bool
     """Return after how many seconds to look again, `None` when only an event can change anything."""
     now = situation.now
     times = [entry.idle_at for entry in record.leaving if entry.idle_at > now]
-    if record.retired is not None:
-        times.append(record.retired.until)
+    times.extend(passing.until for passing in (record.retired, record.settling) if passing is not None)
     if record.rollout is not None and hold is not None:
         times.extend(_candidate_times(situation, record.rollout, hold))
         if record.stable is not None and not hold.paused:

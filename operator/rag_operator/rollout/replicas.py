@@ -9,19 +9,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import ceil
 
+from rag_operator.api.v1alpha1.embedder import LocalEmbedder
+from rag_operator.api.v1alpha1.generator import Vllm
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.model.observed import ComponentState
-from rag_operator.model.plan import Rollout
+from rag_operator.model.plan import Rollout, Settling
 from rag_operator.rollout.canary import WHOLE
 from rag_operator.rollout.situation import Situation
 
 SCALED = ("embedder", "generator")
+Workload = LocalEmbedder | Vllm
 
 
 def running(situation: Situation, name: str, before: Mapping[str, int] | None = None) -> dict[str, int]:
     """Return how many replicas a revision runs, by component; never fewer than it was seen to run `before`."""
     seen = {part.name: part.desired_replicas for part in situation.parts(name) if part.kind in SCALED}
     return {part: max(replicas, (before or {}).get(part, 0), 1) for part, replicas in seen.items()}
+
+
+def highest(*floors: Mapping[str, int]) -> dict[str, int]:
+    """Return the highest of several floors, by component."""
+    named = dict.fromkeys(name for one in floors for name in one)
+    return {name: max(one.get(name, 0) for one in floors) for name in named}
+
+
+def settling(situation: Situation, name: str | None, floors: Mapping[str, int]) -> Settling:
+    """Return what a revision that gets all the traffic goes on running, until its autoscalers have looked at nothing but that."""
+    settings = situation.settings(name) if name is not None else None
+    workloads = (_workload(settings, kind) for kind in SCALED)
+    windows = [one.autoscaling.scale_down_window.seconds for one in workloads if one is not None and one.autoscaling is not None]
+    return Settling(situation.now + max([situation.policy.abort_delay.seconds, *windows]), floors)
 
 
 def floors(situation: Situation, rollout: Rollout, stable: str | None, weight: int) -> dict[str, int]:
@@ -54,7 +71,13 @@ def _by_kind(situation: Situation, stable: str, remembered: Mapping[str, int]) -
 
 def _ceiling(spec: RAGPipelineSpec | None, kind: str) -> int:
     # More than its own settings allow a candidate never gets, so nobody waits for it. Endpoints of others have no replicas.
-    workload = None if spec is None else spec.embedder.local if kind == "embedder" else spec.generator.vllm if spec.generator else None
+    workload = _workload(spec, kind)
     if workload is None:
         return 0
     return workload.autoscaling.max_replicas if workload.autoscaling else workload.replicas or 1
+
+
+def _workload(spec: RAGPipelineSpec | None, kind: str) -> Workload | None:
+    if spec is None or kind == "embedder":
+        return spec.embedder.local if spec is not None else None
+    return spec.generator.vllm if spec.generator is not None else None
