@@ -21,7 +21,8 @@ class View:
     """What the state of components is told from, for these revisions.
 
     `slow` is what Events said of pods that take long to start; indexes are compared with the listing of the stable one. `weights` are those
-    of the routing table: an index that answers already stays ready while it takes in changes.
+    of the routing table: an index that it names stays ready while it takes in changes. With no weight, too: what is evaluated, or can be
+    rolled back to, is to answer within a second.
     """
 
     revisions: Collection[Revision]
@@ -47,7 +48,7 @@ class View:
         """
         found = {}
         for revision in self.revisions:
-            pair = index_state.other_pair(revision, self.children, trusted=self._has_weight(revision))
+            pair = index_state.other_pair(revision, self.children, trusted=revision.name in self.weights)
             if pair is not None:
                 found[revision.name] = self._explained(self._index(revision.index.name, pair))
         return found
@@ -55,12 +56,9 @@ class View:
     def _index(self, name: str, pair: Pair | None = None) -> ComponentState:
         return index_state.state(name, self.children, self._since, answering=name in self._answering, pair=pair)
 
-    def _has_weight(self, revision: Revision) -> bool:
-        return bool(self.weights.get(revision.name))
-
     @cached_property
     def _answering(self) -> frozenset[str]:
-        return frozenset(revision.index.name for revision in self.revisions if self._has_weight(revision))
+        return frozenset(revision.index.name for revision in self.revisions if revision.name in self.weights)
 
     @cached_property
     def _since(self) -> float:

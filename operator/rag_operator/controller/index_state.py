@@ -19,7 +19,7 @@ from rag_operator.model.revision import Revision
 
 @dataclass(frozen=True)
 class Pair:
-    """Another embedder than the one that fills an index. `trusted`: it answers already, so not to have looked takes nothing away."""
+    """Another embedder than the one that fills an index. `trusted`: the table names it, so not to have looked takes nothing away."""
 
     url: str
     trusted: bool
@@ -146,7 +146,7 @@ def _reason(status: RAGIndexStatus, *, built: bool, caught_up: bool, answering: 
         # Numbers are in the RAGIndex: a message must not change with every document.
         return "Building", build.message if build is not None and build.message else "documents are being indexed"
     if answering:
-        # It was ready when it got its weight; a listing under way, or a syncer that starts again, takes nothing away from it.
+        # It was ready when the table first named it; a listing under way, or a syncer that starts again, takes nothing away from it.
         return ("", "") if seen is None or seen.loaded else ("Loading", "the collection is not loaded")
     if not caught_up:
         return "CatchingUp", "waits for a listing of the sources that began after the build"

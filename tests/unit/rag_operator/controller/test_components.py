@@ -113,16 +113,19 @@ def test_an_index_is_not_ready_until_everything_holds(status: dict[str, Any], re
     [
         filled(sync={"documents": 3}),  # the syncer starts again
         filled(observed={"probes": "Equal", "loaded": True, "pendingRows": 4}),  # it takes in changes
+        filled(observed={"probes": "Unknown", "loaded": True, "pendingRows": 0}),  # its embedder could not be asked just now
     ],
 )
-def test_an_index_that_answers_stays_ready_while_it_takes_in_changes(status: dict[str, Any]) -> None:
-    assert found(index(**status), weights={REVISION.name: 5})[INDEX].ready
-    assert not found(index(**status), weights={REVISION.name: 0})[INDEX].ready
+@pytest.mark.parametrize("weight", [5, 0], ids=["with weight", "retired or being evaluated"])
+def test_an_index_that_the_table_names_stays_ready_while_it_takes_in_changes(status: dict[str, Any], weight: int) -> None:
+    assert found(index(**status), weights={REVISION.name: weight})[INDEX].ready
+    assert not found(index(**status), weights={"another": 100})[INDEX].ready
 
 
 def test_an_index_that_answers_is_lost_when_it_is_not_loaded_or_lies() -> None:
     for observed in ({"probes": "Equal", "loaded": False}, {"probes": "Different", "loaded": True}):
-        assert not found(index(**filled(observed=observed)), weights={REVISION.name: 100})[INDEX].ready
+        for weight in (100, 0):
+            assert not found(index(**filled(observed=observed)), weights={REVISION.name: weight})[INDEX].ready
 
 
 def url_of(revision: Revision) -> str:
@@ -169,6 +172,7 @@ def test_an_embedder_that_equals_a_shared_index_is_ready_and_stays_so_while_it_a
     equal, unknown = seen_by(first="Equal", rebuilt="Equal"), seen_by(first="Equal", rebuilt="Unknown")
     assert shared(REVISION, {"probes": "Equal", **equal}, {REVISION.name: 100})[1][REBUILT.name].ready
     assert shared(REVISION, {"probes": "Equal", **unknown}, {REVISION.name: 50, REBUILT.name: 50})[1][REBUILT.name].ready
+    assert shared(REVISION, {"probes": "Equal", **unknown}, {REVISION.name: 100, REBUILT.name: 0})[1][REBUILT.name].ready
     assert not shared(REVISION, {"probes": "Equal", **unknown}, {REVISION.name: 100})[1][REBUILT.name].ready
 
 

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from rag_operator import names
+from rag_operator.controller.components import View
+from rag_operator.kube.child import reduce
+from rag_operator.kube.resources import INDEXES
 from rag_operator.model.plan import Record, Retired
 from rag_operator.rollout import verbs
 from rag_operator.rollout.situation import Move
@@ -82,6 +85,17 @@ def test_rollback_makes_the_retired_revision_stable_at_once() -> None:
     after = use(names.VERB_ROLLBACK, f"{A.name}/1", before).record
     assert (after.stable, after.retired, after.rejected) == (A.name, None, (B.name,))
     assert [entry.revision for entry in after.leaving] == [B.name]
+
+
+def test_rollback_does_not_wait_until_the_retired_index_has_taken_in_what_comes() -> None:
+    seen = {"observed": {"probes": "Unknown", "loaded": True, "pendingRows": 4}}
+    status = {"build": {"documents": 1, "startTime": "2026-01-01T00:00:00Z", "completionTime": "2026-01-01T00:01:00Z"}, **seen}
+    meta = {"name": A.index.name, "namespace": "n", "uid": "u", "resourceVersion": "1", "labels": {}}
+    child = reduce(INDEXES, {"metadata": meta, "spec": {"collecting": False}, "status": status})
+    index = View([A], {(INDEXES.kind, A.index.name): child}, weights={B.name: 100, A.name: 0}).states()[A.index.name]
+    before = Record(stable=B.name, retired=Retired(A.name, NOW + 60))
+    after = use(names.VERB_ROLLBACK, f"{A.name}/1", before, components={**states(B, A), A.index.name: index}).record
+    assert after.stable == A.name
 
 
 def test_rollback_is_refused_without_a_retired_revision_that_can_serve() -> None:
