@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -15,6 +16,8 @@ from rag_operator.kube.child import Child, Children
 from rag_operator.kube.resources import INDEXES, JOBS, PODS
 from rag_operator.model.observed import MISMATCH, ComponentState
 from rag_operator.model.revision import Revision
+
+_DONE: Final = 1 << 40  # progress beyond every count of documents and chunks, so that being done is progress, too, but only once
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def state(name: str, children: Children, since: float, *, answering: bool = Fals
         failed=failed,
         reason=reason,
         message=message,
-        progress=_progress(status),
+        progress=_progress(status, caught_up=caught),
         built=built,
         caught_up=caught,
         failed_documents=_failed_documents(status),
@@ -167,7 +170,9 @@ def _probes(status: RAGIndexStatus, url: str | None, *, fills: bool) -> str:
     return next((embedder.probes for embedder in seen.embedders if embedder.url == url), "Unknown")
 
 
-def _progress(status: RAGIndexStatus) -> int:
+def _progress(status: RAGIndexStatus, *, caught_up: bool) -> int:
+    if caught_up:
+        return _DONE  # a corpus that grows on and on is no progress of a rollout
     build = status.build.documents + status.build.chunks if status.build is not None else 0
     return build + (status.sync.chunks if status.sync is not None else 0) + int(is_built(status))
 

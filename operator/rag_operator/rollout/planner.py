@@ -50,7 +50,7 @@ def _noticed(situation: Situation, record: Record) -> Record:
     now, policy, retired = situation.now, situation.policy, record.retired
     record = replace(record, settling=_settled(situation, record))
     if record.rollout is not None:
-        record = replace(record, rollout=_seen(situation, record.rollout))
+        record = replace(record, rollout=_seen(situation, record.rollout, record.stable))
     if retired is not None and retired.until > (latest := now + policy.rollback.window.seconds):
         record = replace(record, retired=replace(retired, until=latest))
     latest = now + policy.abort_delay.seconds
@@ -69,9 +69,10 @@ def _settled(situation: Situation, record: Record) -> Settling | None:
     return latest if present.until > latest.until else present
 
 
-def _seen(situation: Situation, rollout: Rollout) -> Rollout:
+def _seen(situation: Situation, rollout: Rollout, stable: str | None) -> Rollout:
     now = situation.now
-    standing = [part for part in situation.parts(rollout.candidate) if part.exists and not part.collecting]
+    # What it shares with stable has work of its own, however the rollout goes.
+    standing = [part for part in situation.own_parts(rollout.candidate, stable) if part.exists and not part.collecting]
     progress = sum(part.progress for part in standing)
     index = next((part.uid for part in standing if part.kind == "index"), "")
     if progress > rollout.progress:

@@ -91,6 +91,14 @@ def test_a_full_index_is_ready() -> None:
     assert (state.ready, state.built, state.caught_up, state.reason) == (True, True, True, "")
 
 
+def test_an_index_makes_progress_until_it_has_caught_up_and_not_with_every_document_that_comes_later() -> None:
+    def progress(chunks: int, listed: float) -> int:
+        sync = {"listing": {"id": "1", "startTime": time(listed)}, "documents": 3, "chunks": chunks}
+        return found(index(**filled(sync=sync)))[INDEX].progress
+
+    assert progress(9, -1) < progress(20, -1) < progress(20, 5) == progress(90_000, 5)
+
+
 @pytest.mark.parametrize(
     ("status", "reason"),
     [

@@ -261,6 +261,18 @@ def test_an_index_that_is_made_anew_makes_progress_from_nothing() -> None:
         assert begun.rollout.progress_since == NOW + 60 * minute
 
 
+def test_what_a_candidate_shares_with_stable_makes_no_progress_for_it() -> None:
+    """A corpus that grows would put the deadline off for ever."""
+    candidate = revision("a", top_k=20)
+    before = record(rollout=rollout("WarmingUp", candidate=candidate.name, progress=100))
+    parts = states(A, candidate, progress=5000)
+    unready = replace(observed(A, candidate, components=parts), unmounted={candidate.name: "its credentials are not mounted"})
+    assert candidate.index.name == A.index.name
+    result = planned(unready, before, wanted=candidate, now=NOW + 2 * HOUR).record
+    assert result.rollout is not None
+    assert (result.rollout.progress_since, result.rollout.overdue_since) == (NOW, NOW + 2 * HOUR)
+
+
 def test_steps_that_are_edited_under_way_give_no_more_traffic_than_was_looked_at() -> None:
     steps = {"canary": {"steps": [{"setWeight": 50}]}, "analysis": {"margin": "1%"}}
     shifting = rollout(weight=10, weight_since=NOW, steps=1)
