@@ -105,7 +105,8 @@ def _changed_wish(situation: Situation, record: Record) -> Move | None:
     if why := triggers.record_lost(situation, record):
         return endings.restore(situation, record, triggers.restorable(situation), why)
     if (move := verbs.due(situation, record)) is not None:
-        return _begun(situation, move)
+        # What is wanted was resolved without a reindex that was asked for just now.
+        return _begun(situation, move) if move.record.reindex == record.reindex else move
     if why := triggers.reverted(situation, record):
         return endings.revert(situation, record, why)
     if why := triggers.superseded(situation, record):

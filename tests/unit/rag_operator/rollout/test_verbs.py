@@ -13,8 +13,10 @@ from rag_operator.kube.child import reduce
 from rag_operator.kube.resources import INDEXES
 from rag_operator.model.plan import Record, Retired
 from rag_operator.rollout import verbs
+from rag_operator.rollout.identity import resolve
+from rag_operator.rollout.planner import plan
 from rag_operator.rollout.situation import Move
-from unit.rag_operator.rollout.situations import NOW, A, B, observed, record, rollout, situation, states
+from unit.rag_operator.rollout.situations import NOW, A, B, observed, record, rollout, situation, spec, states
 
 SHIFTING = record(rollout=rollout(weight=10, waiting_for="2"))
 
@@ -130,6 +132,18 @@ def test_reindex_and_approve_deletions_are_remembered() -> None:
     value = f"{A.index.name}/1"
     assert use(names.VERB_APPROVE_DELETIONS, value).record.approved_deletions == {A.index.name: value}
     assert refusal(names.VERB_APPROVE_DELETIONS, "nothing/1") == "there is no index nothing"
+
+
+def test_a_reindex_that_still_stands_after_status_was_lost_rolls_nothing_out() -> None:
+    wish = spec("a")
+    again, plain = (resolve("handbook", wish, reindex=value, collection=f"rag_{value}") for value in ("x", ""))
+    seen = observed(again, weights={again.name: 100}, verbs={names.VERB_REINDEX: "x"})
+    after, said = Record(), []
+    for _ in range(4):
+        result = plan(wish, again if after.reindex else plain, seen, after, NOW)
+        after, said = result.record, [*said, *(note.reason for note in result.notes)]
+    assert said == ["RecordRestored", "VerbDone"]
+    assert (after.stable, after.rollout, after.leaving, after.decisions) == (again.name, None, (), ())
 
 
 def test_what_stops_comes_before_what_goes_on() -> None:
