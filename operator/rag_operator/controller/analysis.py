@@ -1,14 +1,15 @@
 """Live traffic of two revisions over the present step, from the gateways' counters.
 
-Counters only grow, so a step's counts are differences from what the pods said when the step was first looked at. That baseline is kept
-in memory: after a restart it begins anew, which makes a step longer and never shorter.
+Counters only grow, so a step's counts are what they grew by since the step was first looked at, of pods that are gone since, too. They are
+kept in memory: after a restart counting begins anew, which makes a step longer and never shorter.
 """
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from rag_operator.controller.scrape import GatewayReading, Labels, Samples
@@ -19,25 +20,38 @@ _REMEMBERED: Final = 1_000
 Totals = dict[tuple[str, Labels], float]
 
 
-class Baselines:
-    """What each gateway pod had counted when a step began."""
+@dataclass
+class _Step:
+    """What was counted since a step was first looked at, and what each pod said last."""
 
-    def __init__(self) -> None:
-        self._by_step: OrderedDict[Hashable, dict[str, Samples]] = OrderedDict()
+    since: float
+    last: dict[str, Samples]
+    totals: Totals = field(default_factory=dict)
+
+    def add(self, reading: GatewayReading) -> None:
+        for pod, samples in reading.samples.items():
+            # A pod that is new, or began to count anew, has said nothing yet.
+            for sample, value in _since(samples, self.last.get(pod, {})).items():
+                self.totals[sample] = self.totals.get(sample, 0.0) + value
+            self.last[pod] = samples
+
+
+class Baselines:
+    """What the gateway pods counted in each step. `clock`: seconds since the epoch."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._by_step: OrderedDict[Hashable, _Step] = OrderedDict()
 
     def read(self, step: Hashable, reading: GatewayReading, stable: str, candidate: str) -> AnalysisReading | None:
         """Counts since the step was first looked at; `None` when a ready pod could not be asked."""
         if any(pod.ready and not pod.reachable for pod in reading.pods) or not reading.samples:
             return None
-        before = self._by_step.setdefault(step, {name: dict(samples) for name, samples in reading.samples.items()})
+        found = self._by_step.setdefault(step, _Step(self._clock(), dict(reading.samples)))
         while len(self._by_step) > _REMEMBERED:
             self._by_step.popitem(last=False)
-        totals: Totals = {}
-        for pod, samples in reading.samples.items():
-            # A pod that is new, or began to count anew, has no baseline.
-            for sample, value in _since(samples, before.setdefault(pod, {})).items():
-                totals[sample] = totals.get(sample, 0.0) + value
-        return AnalysisReading(_counts(totals, stable), _counts(totals, candidate))
+        found.add(reading)
+        return AnalysisReading(_counts(found.totals, stable), _counts(found.totals, candidate), found.since)
 
 
 def _since(now: Samples, before: Mapping[tuple[str, Labels], float]) -> Totals:

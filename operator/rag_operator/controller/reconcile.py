@@ -44,7 +44,7 @@ class Reconciler:
     """Brings one pipeline after another to its spec."""
 
     def __init__(self, tools: Tools) -> None:
-        self._tools, self._baselines = tools, analysis.Baselines()
+        self._tools, self._baselines = tools, analysis.Baselines(tools.clock)
 
     async def reconcile(self, key: Key, capabilities: Capabilities, surroundings: Surroundings) -> Outcome:
         """One pass over one pipeline."""

@@ -105,6 +105,7 @@ class AnalysisReading:
 
     stable: TrafficCounts
     candidate: TrafficCounts
+    since: float = 0.0  # when counting began, in seconds since the epoch: with the step, or when the operator started after that
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,7 @@ class Rollout:
     started: float = 0.0
     weight: int = 0  # what the candidate has now, while it is ready
     weight_since: float = 0.0  # when the weight last changed: the online gate reads from here on
+    analysis_policy: str = ""  # digest of what the online gate was asked
     floors: Mapping[str, int] = field(default_factory=dict)  # what stable ran when it had the traffic, by component name
     progress: int = 0  # highest sum of progress marks seen
     progress_of: str = ""  # UID of the index that they are of: one that is made anew begins at 0

@@ -50,7 +50,11 @@ def advance(situation: Situation, record: Record, rollout: Rollout) -> Move | Ho
 
 
 def _follow_policy(situation: Situation, record: Record, rollout: Rollout) -> Outcome:
-    asked, steps = gates.policy_digest(situation.policy.evaluation), len(steps_of(situation.policy))
+    policy = situation.policy
+    asked, looked_at, steps = gates.policy_digest(policy.evaluation), gates.policy_digest(policy.analysis), len(steps_of(policy))
+    if looked_at != rollout.analysis_policy:
+        other = tuple(gate for gate in rollout.gates if gate.name != "analysis")
+        return Move(with_rollout(record, rollout, situation.now, analysis_policy=looked_at, gates=other))
     if asked != rollout.evaluation_policy:
         other = tuple(gate for gate in rollout.gates if gate.name != "evaluation")
         again = rollout.evaluation_attempt + 1
@@ -183,8 +187,10 @@ def _live(situation: Situation, rollout: Rollout) -> Gate | None:
     policy, revision = situation.policy.analysis, situation.revision(rollout.candidate)
     if policy is None or revision is None or not 0 < rollout.weight < WHOLE or not has_gates(situation.policy) or FULL in rollout.approved:
         return None
-    elapsed = situation.now - rollout.weight_since
-    return analysis.judge(situation.observed.analysis, policy, elapsed, generates=revision.generator is not None)
+    reading = situation.observed.analysis
+    # An operator that was started again counts from then on only, and must not hold that against the candidate.
+    elapsed = situation.now - max(rollout.weight_since, reading.since if reading is not None else 0.0)
+    return analysis.judge(reading, policy, elapsed, generates=revision.generator is not None)
 
 
 def _shift(situation: Situation, record: Record, rollout: Rollout) -> Outcome:

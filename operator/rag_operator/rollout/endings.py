@@ -30,6 +30,7 @@ def start(situation: Situation, record: Record, why: str) -> Move:
         started=now,
         progress_since=now,
         evaluation_policy=gates.policy_digest(situation.policy.evaluation),
+        analysis_policy=gates.policy_digest(situation.policy.analysis),
     )
     adopted = record.adopted or _finds_foreign(situation, record)
     begun = replace(record, rollout=rollout, adopted=adopted, leaving=_without(record.leaving, name))

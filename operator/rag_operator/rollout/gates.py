@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
-from rag_operator.api.v1alpha1.rollout import Evaluation
+from rag_operator.api.v1alpha1.rollout import Analysis, Evaluation
 from rag_operator.model.observed import EvaluationReading, GateOutcome, MetricReading
 from rag_operator.model.plan import Gate
 from rag_operator.model.revision import Revision
@@ -40,9 +40,9 @@ def layout_only(stable: Revision, candidate: Revision) -> bool:
     return same_vectors and stable.index.digest != candidate.index.digest and stable.embedder.digest == candidate.embedder.digest
 
 
-def policy_digest(evaluation: Evaluation | None) -> str:
-    """Return what an evaluation was asked; with another digest it is asked again."""
-    return hashlib.sha256(evaluation.model_dump_json().encode()).hexdigest()[:16] if evaluation else ""
+def policy_digest(policy: Evaluation | Analysis | None) -> str:
+    """Return what a gate was asked; with another digest it is asked again."""
+    return hashlib.sha256(policy.model_dump_json().encode()).hexdigest()[:16] if policy else ""
 
 
 def judge(reading: EvaluationReading, evaluation: Evaluation) -> Gate | None:

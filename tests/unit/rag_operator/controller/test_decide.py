@@ -38,7 +38,7 @@ def seen(*children: Child, record: Record | None = None, violations: tuple[Viola
 
 
 def given(suffix: str = "aaaaaaaa") -> Given:
-    return Given(TEMPLATES, Baselines(), suffix, NOW)
+    return Given(TEMPLATES, Baselines(lambda: NOW), suffix, NOW)
 
 
 def first(suffix: str = "aaaaaaaa") -> Any:

@@ -77,7 +77,7 @@ def beside(look: Seen, *more: Child) -> Seen:
 
 
 def decided(look: Seen) -> Decided:
-    found = decide(look, judge(look), Given(TEMPLATES, Baselines(), "aaaaaaaa", NOW))
+    found = decide(look, judge(look), Given(TEMPLATES, Baselines(lambda: NOW), "aaaaaaaa", NOW))
     assert found is not None
     return found
 

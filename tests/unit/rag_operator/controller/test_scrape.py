@@ -57,7 +57,7 @@ def reading(text: str = TEXT, pods: tuple[GatewayPod, ...] = (GatewayPod("a", re
 
 
 def test_counts_are_those_since_the_step_was_first_looked_at() -> None:
-    baselines = Baselines()
+    baselines = Baselines(lambda: 1000.0)
     first = baselines.read("step", reading(), "a", "b")
     assert first is not None
     assert first.stable.requests == 0
@@ -68,15 +68,26 @@ def test_counts_are_those_since_the_step_was_first_looked_at() -> None:
 
 
 def test_a_pod_that_began_to_count_anew_counts_from_nothing() -> None:
-    baselines = Baselines()
+    baselines = Baselines(lambda: 1000.0)
     baselines.read("step", reading(), "a", "b")
     restarted = baselines.read("step", reading('rag_gateway_requests_total{revision="a",endpoint="chat",outcome="ok"} 7'), "a", "b")
     assert restarted is not None
     assert restarted.stable.requests == 7
 
 
+def test_what_a_pod_that_is_gone_counted_stays_counted_and_counting_began_with_the_first_look() -> None:
+    times = iter((1000.0, 2000.0, 3000.0))
+    baselines = Baselines(lambda: next(times))
+    baselines.read("step", reading(), "a", "b")
+    baselines.read("step", reading(TEXT.replace('outcome="ok"} 90', 'outcome="ok"} 120')), "a", "b")
+    fresh = parse('rag_gateway_requests_total{revision="a",endpoint="chat",outcome="ok"} 7')
+    replaced = baselines.read("step", GatewayReading((GatewayPod("b", ready=True, reachable=True),), {"b": fresh}), "a", "b")
+    assert replaced is not None
+    assert (replaced.stable.requests, replaced.since) == (37, 1000.0)
+
+
 def test_the_quantile_lies_within_its_bucket() -> None:
-    baselines = Baselines()
+    baselines = Baselines(lambda: 1000.0)
     empty = "\n".join(line.rsplit(" ", 1)[0] + " 0" for line in TEXT.splitlines() if "bucket" in line)
     baselines.read("step", reading(empty), "a", "b")
     found = baselines.read("step", reading(), "a", "b")
@@ -87,4 +98,7 @@ def test_the_quantile_lies_within_its_bucket() -> None:
 
 
 def test_a_ready_pod_that_cannot_be_asked_makes_the_reading_missing_and_not_smaller() -> None:
-    assert Baselines().read("step", reading(pods=(GatewayPod("a", True, reachable=True), GatewayPod("b", ready=True))), "a", "b") is None
+    assert (
+        Baselines(lambda: 1000.0).read("step", reading(pods=(GatewayPod("a", True, reachable=True), GatewayPod("b", ready=True))), "a", "b")
+        is None
+    )

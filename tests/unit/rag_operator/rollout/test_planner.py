@@ -271,11 +271,3 @@ def test_what_a_candidate_shares_with_stable_makes_no_progress_for_it() -> None:
     result = planned(unready, before, wanted=candidate, now=NOW + 2 * HOUR).record
     assert result.rollout is not None
     assert (result.rollout.progress_since, result.rollout.overdue_since) == (NOW, NOW + 2 * HOUR)
-
-
-def test_steps_that_are_edited_under_way_give_no_more_traffic_than_was_looked_at() -> None:
-    steps = {"canary": {"steps": [{"setWeight": 50}]}, "analysis": {"margin": "1%"}}
-    shifting = rollout(weight=10, weight_since=NOW, steps=1)
-    result = planned(observed(A, B, weights={A.name: 90, B.name: 10}), record(rollout=shifting), **steps)
-    assert result.record.rollout is not None
-    assert result.record.rollout.weight == 10

@@ -1,0 +1,60 @@
+"""The candidate's path where live traffic is looked at: an edited policy, and an operator that was started again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rag_operator.api.v1alpha1.rollout import Analysis
+from rag_operator.model.observed import AnalysisReading, Observed, TrafficCounts
+from rag_operator.model.plan import Gate, Plan, Record
+from rag_operator.rollout.gates import policy_digest
+from rag_operator.rollout.planner import plan
+from unit.rag_operator.rollout.situations import CANARY, NOW, A, B, observed, record, rollout, spec
+
+HOUR = 3600.0
+ANALYSIS = {"margin": "1%"}
+LOOKED_AT = policy_digest(Analysis.model_validate(ANALYSIS))
+
+
+def planned(seen: Observed, before: Record, now: float = NOW, **policy: Any) -> Plan:
+    return plan(spec("b", {**CANARY, **policy}), B, seen, before, now)
+
+
+def test_steps_that_are_edited_under_way_give_no_more_traffic_than_was_looked_at() -> None:
+    steps = {"canary": {"steps": [{"setWeight": 50}]}, "analysis": ANALYSIS}
+    shifting = rollout(weight=10, weight_since=NOW, steps=1, analysis_policy=LOOKED_AT)
+    result = planned(observed(A, B, weights={A.name: 90, B.name: 10}), record(rollout=shifting), **steps)
+    assert result.record.rollout is not None
+    assert result.record.rollout.weight == 10
+
+
+def test_another_analysis_looks_at_live_traffic_anew_and_none_at_all_lets_it_go_on() -> None:
+    unclear = Gate("analysis", "Inconclusive", "after 2h: fewer than 200 requests")
+    held = rollout(weight=10, weight_since=NOW - 3 * HOUR, steps=1, gates=(unclear,), waiting_for="analysis", analysis_policy=LOOKED_AT)
+    enough = AnalysisReading(TrafficCounts(9000), TrafficCounts(1000))
+    seen = observed(A, B, weights={A.name: 90, B.name: 10}, analysis=enough)
+    steps = {"canary": {"steps": [{"setWeight": 10}]}}
+    still = planned(seen, record(rollout=held), **steps, analysis=ANALYSIS).record.rollout
+    assert still is not None
+    assert (still.step, still.gates, still.waiting_for) == (0, (unclear,), "analysis")
+    for policy in ({"analysis": {"margin": "2%"}}, {}):
+        after = planned(seen, record(rollout=held), **steps, **policy).record
+        for _ in range(2):
+            after = planned(seen, after, **steps, **policy).record
+        assert after.rollout is not None
+        assert after.rollout.step == 1
+        assert unclear not in after.rollout.gates
+
+
+def test_an_operator_that_was_started_again_gives_live_traffic_the_whole_time_again() -> None:
+    late = NOW + 3 * HOUR
+    shifting = rollout(weight=10, weight_since=NOW, steps=1, analysis_policy=LOOKED_AT)
+    few = AnalysisReading(TrafficCounts(50), TrafficCounts(5), since=late - 60)
+    seen = observed(A, B, weights={A.name: 90, B.name: 10}, analysis=few)
+    steps = {"canary": {"steps": [{"setWeight": 10}]}, "analysis": ANALYSIS}
+    after = planned(seen, record(rollout=shifting), now=late, **steps).record.rollout
+    assert after is not None
+    assert (after.gates, after.waiting_for) == ((), "")
+    after = planned(seen, record(rollout=shifting), now=late + 2 * HOUR, **steps).record.rollout
+    assert after is not None
+    assert [gate.outcome for gate in after.gates] == ["Inconclusive"]
