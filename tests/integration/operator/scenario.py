@@ -128,14 +128,15 @@ class Scenario:
     async def until(
         self, what: str, holds: Callable[[dict[str, Any]], bool], within: float | None = None, name: str = NAME
     ) -> dict[str, Any]:
-        """Wait until the pipeline is as it should be, an operator that runs has looked at it, and nothing is written any more."""
+        """Wait until the pipeline is as it should be, an operator that runs and the world have looked, and nothing is written any more."""
         within = within or self.patience
         deadline = time.monotonic() + within
         body: dict[str, Any] = {}
         while time.monotonic() < deadline:
             body = await self.pipeline(name)
             looked = self._first_look(name, exists=bool(body))
-            quiet = looked is not None and time.monotonic() - max(looked, self.proxy.last) > self.settled
+            last = max(looked or 0.0, self.proxy.last, self.world.wrote)
+            quiet = looked is not None and time.monotonic() - last > self.settled and self.world.has_seen(last)
             if quiet and holds(body) and self.running:
                 return body
             await asyncio.sleep(0.05)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -32,6 +34,17 @@ class Server:
         return self.body
 
 
+@dataclass
+class Still:
+    """A world with nothing left to do, since long ago."""
+
+    wrote: float = 0.0
+    still: float = math.inf
+
+    def has_seen(self, moment: float) -> bool:
+        return self.still > moment
+
+
 @pytest.fixture
 def server() -> Server:
     return Server()
@@ -42,7 +55,7 @@ def found(server: Server, tmp_path: Path) -> Scenario:
     """An operator was started this moment."""
     proxy = Proxy(cast(Any, SimpleNamespace(server="", ssl_context=lambda: None)))
     started = Replica(os.getpid(), tmp_path / "log", "ours", time.monotonic())
-    client, world, nursery = cast(Client, server), cast(World, None), cast(Nursery, None)
+    client, world, nursery = cast(Client, server), cast(World, Still()), cast(Nursery, None)
     return Scenario("shop", client, proxy, world, nursery, tmp_path, replicas=[started], settled=0.1)
 
 
@@ -75,6 +88,15 @@ async def test_one_that_looked_and_is_quiet_has(found: Scenario) -> None:
 async def test_one_that_looked_and_writes_has_not(found: Scenario) -> None:
     looks(found, PIPELINE)
     found.proxy.last = time.monotonic() + 1
+    assert not await settles(found)
+
+
+async def test_nothing_has_while_the_world_has_yet_to_follow(found: Scenario) -> None:
+    looks(found, PIPELINE)
+    world = cast(Still, found.world)
+    world.still = time.monotonic() - 1
+    assert not await settles(found)
+    world.still, world.wrote = math.inf, time.monotonic() + 1
     assert not await settles(found)
 
 

@@ -50,6 +50,8 @@ class World:
         self.drop_takes = 0.0  # seconds from the making of its Job
         self._since: dict[str, float] = {}  # Jobs, by UID
         self.paused = False
+        self.wrote = 0.0  # when it changed something last (monotonic)
+        self._still = 0.0  # when its last look began after which it had nothing to change
         self._gateways: dict[str, _Gateway] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -70,12 +72,18 @@ class World:
             if isinstance(defect, Exception):
                 raise defect  # the world stood still, which explains whatever a test was missing
 
+    def has_seen(self, moment: float) -> bool:
+        """Whether it looked at everything since then (monotonic), and found nothing to do."""
+        return self.paused or self._still > max(moment, self.wrote)
+
     async def _run(self) -> None:
         while True:
             if not self.paused:
+                began = time.monotonic()
                 # Deleted or changed meanwhile: the next look settles it.
                 with suppress(errors.ApiError):
                     await self._turn()
+                    self._still = began if self.wrote < began else self._still
             await asyncio.sleep(_LOOK)
 
     async def _turn(self) -> None:
@@ -173,6 +181,7 @@ class World:
             "metadata": {"name": name, "namespace": self.namespace, "labels": labels},
             "spec": {"containers": [{"name": "gateway", "image": "gateway:1"}], "automountServiceAccountToken": False},
         }
+        self.wrote = time.monotonic()
         try:
             made = await self.client.create(pod)
         except errors.Conflict:
@@ -186,13 +195,15 @@ class World:
     async def _acknowledge(self) -> None:
         for gateway in self._gateways.values():
             table = await self.client.get(CONFIG_MAPS, self.namespace, names.routing_table(gateway.pipeline))
-            if table is not None:
-                gateway.table = json.loads(table["data"][TABLE_KEY])
+            new = json.loads(table["data"][TABLE_KEY]) if table is not None else gateway.table
+            if new != gateway.table:
+                gateway.table, self.wrote = new, time.monotonic()
 
     async def _patch_status(self, resource: Resource, body: dict[str, Any], status: dict[str, Any]) -> None:
         meta = body["metadata"]
         change = {"metadata": {"resourceVersion": meta["resourceVersion"]}, "status": status}
         path = resource.path(self.namespace, meta["name"], "status")
+        self.wrote = time.monotonic()
         await self.client._send("PATCH", path, query={"fieldManager": MANAGER}, body=change, content="application/merge-patch+json")
 
 
