@@ -94,7 +94,7 @@ def answering(make_namespace: Callable[..., Namespace], cluster: Cluster) -> Ite
 
 def test_answers_are_generated_cited_and_fall_back_to_passages_while_the_generator_is_away(answering: Answering) -> None:
     answering.apply()
-    answering.handbook.until("the first revision to serve", lambda: answering.handbook.status().get("phase") == "Ready")
+    answering.handbook.until_answering()
     first = answering.handbook.role("stable")
 
     whole = answering.ask()
