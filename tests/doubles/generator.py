@@ -26,6 +26,7 @@ class GeneratorDouble(Double):
         self.gate.set()
         self.requests: list[dict[str, Any]] = []
         self.counted = 0
+        self.callers: list[tuple[str, int]] = []  # address and port of each generation's client
         self.aborted = asyncio.Event()
 
     def routes(self) -> list[web.RouteDef]:
@@ -40,6 +41,8 @@ class GeneratorDouble(Double):
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(await request.json())
+        assert request.transport is not None
+        self.callers.append(request.transport.get_extra_info("peername")[:2])
         match self.fault:
             case "refuse":
                 return refusal(400, "the prompt is too long")

@@ -32,6 +32,9 @@ TOKENIZE_SECONDS = 2.0
 # One event; an answer of this many bytes without a line's end is something else.
 MAX_LINE_BYTES = 1024 * 1024
 _RETRYABLE = frozenset({429, 500, 502, 503, 504})
+# A kept connection stays with its pod: it would bring new work to one that drains, and none to one that was just added. Beside a
+# generation a connection costs nothing, without TLS.
+_NOT_KEPT = {"connection": "close"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +180,11 @@ class GeneratorClient:
             headers.REQUEST_ID: logs.bound("request_id"),
             "authorization": f"Bearer {key}" if (key := self._api_key()) else None,
         }
+        once = _NOT_KEPT if self.route.url.startswith("http://") else {}
         return self._session.post(
             self.route.url.rstrip("/") + path,
             data=body,
-            headers={name: value for name, value in named.items() if value is not None},
+            headers={name: value for name, value in named.items() if value is not None} | once,
             timeout=timeout,
             allow_redirects=False,  # a redirect could carry the question and the key to another host
         )

@@ -22,18 +22,21 @@ LOADING = 7200  # seconds; hundreds of gigabytes come over a network first
 SHUTDOWN = 15  # seconds for vLLM to end once it is drained
 
 # vLLM breaks off what it is answering when it gets SIGTERM. So the pod is drained before: the endpoint is given up by Kubernetes at the
-# same time, and this waits until nothing runs and nothing waits, three times in a row, or until the time is up.
+# same time, and this waits until nothing runs and nothing waits, five times in a row (a node may be slow to hear of the endpoint), or
+# until the time is up. An engine too busy to say is busy; only one that listens no more has nothing to wait for.
 DRAIN: Final = f"""\
 import re, sys, time, urllib.request
 end = time.monotonic() + float(sys.argv[1])
 quiet = 0
-while quiet < 3 and time.monotonic() < end:
+while quiet < 5 and time.monotonic() < end:
     try:
         with urllib.request.urlopen("http://127.0.0.1:{contract.GENERATOR_PORT}/metrics", timeout=5) as answer:
             text = answer.read().decode()
-    except OSError:
-        break
-    busy = sum(float(value) for value in re.findall(r"^vllm:num_requests_(?:running|waiting)\\{{[^\\n]*\\}} (\\S+)$", text, re.M))
+        busy = sum(float(value) for value in re.findall(r"^vllm:num_requests_(?:running|waiting)\\{{[^\\n]*\\}} (\\S+)$", text, re.M))
+    except Exception as error:
+        if isinstance(getattr(error, "reason", error), ConnectionRefusedError):
+            break
+        busy = 1
     quiet = 0 if busy else quiet + 1
     time.sleep(1)
 """

@@ -118,6 +118,15 @@ async def test_a_stream_begins_with_citations_and_ends_with_done(
     assert chunks[-1]["usage"]["prompt_tokens"] == 11
 
 
+async def test_each_generation_has_a_connection_of_its_own_so_that_new_work_goes_where_a_service_sends_it(
+    indexes: Indexes, small: EmbedderDouble, generator: GeneratorDouble, gateway: GatewayProcess, http: aiohttp.ClientSession
+) -> None:
+    await answer_by(gateway, route("one", indexes[0], small, generator))
+    for number in range(3):
+        await ask(http, gateway.public + "/v1/chat/completions", {"messages": [{"role": "user", "content": f"why {number}?"}]})
+    assert len(set(generator.callers)) == len(generator.callers) == 3
+
+
 async def test_a_follow_up_is_searched_by_the_last_turns_with_the_newest_first(
     indexes: Indexes, small: EmbedderDouble, generator: GeneratorDouble, gateway: GatewayProcess, http: aiohttp.ClientSession
 ) -> None:

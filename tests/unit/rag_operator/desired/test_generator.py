@@ -94,12 +94,14 @@ def test_the_pod_may_drain_as_long_as_the_spec_says() -> None:
 
 
 @contextmanager
-def metrics(busy: list[int]) -> Iterator[int]:
-    """A server with vLLM's metrics: each answer shows the next number of running requests, the last one again and again."""
+def metrics(busy: list[int | None]) -> Iterator[int]:
+    """A server with vLLM's metrics: each answer shows the next number of running requests, the last one again and again. None fails."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             running = busy.pop(0) if len(busy) > 1 else busy[0]
+            if running is None:
+                return  # hangs up without an answer
             text = f'# HELP vllm:num_requests_running x\nvllm:num_requests_running{{engine="0",model_name="t"}} {running}.0\n'
             text += 'vllm:num_requests_waiting{engine="0",model_name="t"} 0.0\n'
             self.send_response(200)
@@ -129,10 +131,17 @@ def drain(port: int, seconds: float) -> float:
 
 
 def test_a_pod_that_goes_waits_until_nothing_runs() -> None:
-    busy = [2, 2, 1, 0, 0, 0, 0]
+    busy: list[int | None] = [2, 2, 1, 0, 0, 0, 0]
     with metrics(busy) as port:
         drain(port, 20)
     assert len(busy) == 1, "it left while requests were running"
+
+
+def test_an_engine_that_cannot_say_how_busy_it_is_is_waited_for() -> None:
+    busy: list[int | None] = [1, None, None, 1, 0]
+    with metrics(busy) as port:
+        drain(port, 20)
+    assert len(busy) == 1, "it left when the engine did not answer"
 
 
 def test_a_pod_that_goes_does_not_wait_longer_than_it_may() -> None:
