@@ -82,7 +82,9 @@ async def _release(client: Client, resource: Resource, held: Object) -> None:
         if again is not None and names.FINALIZER in again["metadata"].get("finalizers", ()):
             await _release(client, resource, again)
         return
-    log.info("released", extra={"namespace": meta["namespace"], "kind": resource.kind, "object": meta["name"]})
+    # An index names what nobody will drop any more; when it goes, nothing else does.
+    left = {"collection": held["spec"]["collection"]} if resource is INDEXES else {}
+    log.info("released", extra={"namespace": meta["namespace"], "kind": resource.kind, "object": meta["name"], **left})
 
 
 def main() -> int:

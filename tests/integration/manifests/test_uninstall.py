@@ -73,6 +73,15 @@ def test_the_operator_stops_and_pipelines_can_be_deleted_afterwards(api: ApiServ
     assert asyncio.run(uninstall(settings(api), "rag")) == 0
 
 
+def test_the_log_names_every_collection_that_nobody_will_drop_any_more(
+    api: ApiServer, system: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "rag_operator.shell.uninstall"):
+        asyncio.run(uninstall(settings(api), "rag"))
+    said = {record.__dict__["object"]: record.__dict__.get("collection") for record in caplog.records if record.message == "released"}
+    assert said == {"held": None, index()["metadata"]["name"]: index()["spec"]["collection"]}
+
+
 def test_nothing_is_released_while_the_old_leader_may_still_write(api: ApiServer, system: str) -> None:
     lease = {
         "apiVersion": "coordination.k8s.io/v1",
