@@ -21,6 +21,8 @@ import httpx
 from rag_runtime.contracts import headers
 
 WITNESSES = 2
+RETRIEVE = "/v1/retrieve"
+QUERY = "/v1/query"
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Traffic:
     preview: str | None = None  # base URL of the gateway's preview port
     clients: int = 8
     pause: float = 0.0
-    path: str = "/v1/retrieve"
+    path: str = RETRIEVE
     api_key: str | None = None
     timeout: float = 30.0
     answers: list[Answer] = field(default_factory=list)
@@ -153,7 +155,8 @@ class Traffic:
     async def _ask(self, url: str, question: str, session: str) -> Answer:
         assert self._http is not None
         begun = time.monotonic()
-        body = {"query": question, "k": 10, "groupBy": "document"}
+        # Passages can be had by document; an answer is written from passages as they are.
+        body = {"query": question, "k": 10, **({"groupBy": "document"} if self.path == RETRIEVE else {})}
         try:
             reply = await self._http.post(url, json=body, headers={headers.SESSION: session})
         except httpx.HTTPError as error:

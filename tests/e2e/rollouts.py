@@ -24,7 +24,7 @@ from demo import corpus
 from demo.pipeline import EXAMPLE, Model
 from demo.place import answers as answers_at
 from demo.place import witness_service
-from demo.traffic import Traffic
+from demo.traffic import RETRIEVE, Traffic
 from e2e.namespaces import Namespace, has_service_account
 
 ROOT = Path(__file__).parents[2]
@@ -83,13 +83,13 @@ class Library:
         self.until("the first revision to serve", lambda: self.status().get("phase") == "Ready")
         self.until("the first answer", lambda: asyncio.run(answers(self.load(1))))
 
-    def load(self, clients: int = 8) -> Traffic:
+    def load(self, clients: int = 8, path: str = RETRIEVE) -> Traffic:
         """Clients of the public port, and witnesses at the preview port."""
         self.namespace.apply(witness_service(self.namespace.name, NAME))
         texts = [question.text for question in questions()]
         preview = self._url(f"{NAME}-witness")
         self.until("the preview port to answer", lambda: answers_at(preview), 60)
-        return Traffic(self._url(f"{NAME}-gateway"), texts, preview, clients=clients, pause=0.1)
+        return Traffic(self._url(f"{NAME}-gateway"), texts, preview, clients=clients, pause=0.1, path=path)
 
     def _url(self, service: str) -> str:
         ports = self.namespace.get("service", service)["spec"]["ports"]
