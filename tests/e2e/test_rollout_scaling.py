@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from demo import corpus
-from demo.pipeline import MINILM, STATIC
-from demo.traffic import Traffic
+from demo.pipeline import MINILM, STATIC, Model
+from demo.traffic import Summary, Traffic
 from e2e.namespaces import Namespace
-from e2e.rollouts import DOCUMENTS, Library, library
+from e2e.rollouts import DOCUMENTS, NAME, Library, library, pipeline
 
 STEPS = [{"setWeight": 30}, {"pause": {"duration": "10s"}}, {"setWeight": 60}, {"pause": {"duration": "10s"}}]
 POLICY = {"canary": {"steps": STEPS}, "evaluation": None}
+HELD = 60  # seconds: scaleDownWindow, for so long the size of what was rolled back to is held
+ALONE = 45  # seconds after that, in which nothing but the HPA holds it: three of its rounds
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,16 @@ class Look:
     wanted_by_hpa: int  # of stable
     stable: int  # replicas that its Deployment asks for
     candidate: int  # ready pods
+
+
+@dataclass(frozen=True)
+class Back:
+    """One look at the embedder that was rolled back to."""
+
+    at: float  # seconds since the command returned
+    least: int  # replicas that its HPA may not go below
+    wanted_by_hpa: int
+    replicas: int  # that its Deployment asks for
 
 
 @pytest.fixture
@@ -58,6 +71,37 @@ def look(handbook: Library, stable: str) -> Look | None:
     )
 
 
+def apply_slow_to_shrink(handbook: Library, model: Model) -> None:
+    """What leaves is let go long before, so it is not what holds anybody's size."""
+    document = pipeline(handbook, model, {**POLICY, "abortDelay": "5s"})
+    document["spec"]["embedder"]["local"]["autoscaling"]["scaleDownWindow"] = f"{HELD}s"
+    handbook.namespace.apply(document)
+
+
+def look_back(handbook: Library, embedder: str, since: float) -> Back:
+    scaler = handbook.namespace.get("hpa", embedder)
+    wanted = int((scaler.get("status") or {}).get("desiredReplicas") or 0)
+    return Back(time.monotonic() - since, scaler["spec"]["minReplicas"], wanted, deployment(handbook, embedder)["spec"]["replicas"])
+
+
+def is_idle(handbook: Library, embedder: str) -> bool:
+    """Whether the HPA has seen that nobody asks this embedder any more."""
+    metrics = (handbook.namespace.get("hpa", embedder).get("status") or {}).get("currentMetrics") or []
+    return [one["external"]["current"].get("averageValue") for one in metrics if one.get("external")] == ["0"]
+
+
+async def until_scaled(handbook: Library, embedder: str) -> None:
+    scaled = lambda: (deployment(handbook, embedder).get("status", {}).get("readyReplicas") or 0) >= 2  # noqa: E731
+    await asyncio.to_thread(handbook.until, "a second embedder", scaled, 240)
+
+
+async def busily(handbook: Library, story: Callable[[], Awaitable[None]], seconds: float) -> Summary:
+    """Tell a story to its end while more is asked than one embedder takes."""
+    async with busy(handbook) as traffic:
+        await asyncio.wait_for(story(), seconds)
+    return traffic.summary()
+
+
 def owns_replicas(manager: dict[str, Any]) -> bool:
     return manager["manager"].startswith("rag-operator") and "f:replicas" in manager.get("fieldsV1", {}).get("f:spec", {})
 
@@ -70,22 +114,16 @@ def test_a_rollout_under_an_hpa_takes_no_pod_from_what_answers(handbook: Library
     stable = handbook.status()["stable"]["embedder"]
     looks: list[Look] = []
 
-    async def story(traffic: Traffic) -> None:
-        scaled = lambda: (deployment(handbook, stable).get("status", {}).get("readyReplicas") or 0) >= 2  # noqa: E731
-        await asyncio.to_thread(handbook.until, "a second embedder", scaled, 240)
+    async def story() -> None:
+        await until_scaled(handbook, stable)
         await asyncio.to_thread(handbook.apply, STATIC, **POLICY)
         while len(handbook.decisions()) < 2:
             if (seen := await asyncio.to_thread(look, handbook, stable)) is not None:
                 looks.append(seen)
             await asyncio.sleep(0.5)  # between two looks
 
-    async def run() -> Traffic:
-        async with busy(handbook) as traffic:
-            await asyncio.wait_for(story(traffic), 900)
-        return traffic
-
     with handbook.telling():
-        seen = asyncio.run(run()).summary()
+        seen = asyncio.run(busily(handbook, story, 900))
     assert handbook.decisions()[0]["outcome"] == "Promoted"
     assert (seen.failed, seen.mixed) == (0, 0), seen
     assert {one.weight for one in looks} >= {30, 60}, looks
@@ -97,3 +135,42 @@ def test_a_rollout_under_an_hpa_takes_no_pod_from_what_answers(handbook: Library
     assert all(one.candidate >= 2 for one in looks if one.weight == 60), looks
     pods = " ".join(f"{one.weight}%:{one.stable}/{one.candidate}" for one in looks)
     print(f"{seen.requests} answers, p99 {seen.p99 * 1000:.0f} ms; candidate's weight: pods of stable/candidate: {pods}")
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(1800)
+def test_what_is_rolled_back_to_keeps_the_pods_that_its_load_needs(handbook: Library) -> None:
+    apply_slow_to_shrink(handbook, MINILM)
+    handbook.until_answering()
+    before = handbook.status()["stable"]
+    embedder = before["embedder"]
+    looks: list[Back] = []
+    kept: list[int] = []
+
+    async def story() -> None:
+        await until_scaled(handbook, embedder)
+        await asyncio.to_thread(apply_slow_to_shrink, handbook, STATIC)
+        await asyncio.to_thread(handbook.until_decided, "Promoted", 2)
+        # The worst moment: to the HPA, which looks every 15 s at what was scraped before, one pod is more than enough.
+        await asyncio.to_thread(handbook.until, "an idle embedder", lambda: is_idle(handbook, embedder), 180)
+        kept.append(look_back(handbook, embedder, 0).least)
+        assert ": Done" in await asyncio.to_thread(handbook.rag, "rollback", NAME, "--to", before["revision"], "--yes")
+        since, alone = time.monotonic(), 0.0
+        while not alone or looks[-1].at < alone + ALONE:
+            looks.append(await asyncio.to_thread(look_back, handbook, embedder, since))
+            alone = alone or (looks[-1].at if looks[-1].least < kept[0] else 0.0)
+            await asyncio.sleep(0.5)  # between two looks
+
+    with handbook.telling():
+        seen = asyncio.run(busily(handbook, story, 1200))
+    assert handbook.decisions()[0]["outcome"] == "RolledBack"
+    assert (seen.failed, seen.mixed) == (0, 0), seen
+    assert kept[0] >= 2, "what had the traffic needed two pods, and was kept at that"
+    # The operator began to count a little before the command returned.
+    assert all(one.least == kept[0] <= one.replicas for one in looks if one.at < HELD - 5), looks
+    # Afterwards the load itself holds the pods, for by then the HPA has seen it.
+    assert all(one.replicas >= 2 for one in looks), looks
+    assert looks[-1].wanted_by_hpa >= 2, looks[-1]
+    assert not any(owns_replicas(manager) for manager in deployment(handbook, embedder)["metadata"]["managedFields"])
+    pods = " ".join(f"{one.at:.0f}s:{one.least}/{one.replicas}" for one in looks[::4])
+    print(f"{seen.requests} answers, p99 {seen.p99 * 1000:.0f} ms; seconds after the rollback: least/actual replicas: {pods}")
