@@ -48,7 +48,7 @@ class Installed:
         given = yaml.safe_dump(values) if values is not None else None
         done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return done.stdout + done.stderr
 
     def pods(self, selector: str) -> list[dict[str, Any]]:
         listed = json.loads(self.namespace.kubectl("get", "pods", "-l", selector, "-o", "json"))

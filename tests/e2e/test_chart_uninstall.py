@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -18,7 +17,6 @@ from cluster.processes import wait_until
 from doubles.manifests import BASE, merged
 from e2e.namespaces import Namespace
 from e2e.test_chart_install import CHART, DOCUMENTS, NAME, ROOT, SMALL, Installed, chart_values, remove_leftovers
-from polling import until
 from rag_operator import names
 
 NOBODY = "nobody"  # a Service without pods: who connects is refused
@@ -83,27 +81,11 @@ def is_being_dropped(namespace: Namespace) -> bool:
     return "-drop-" in namespace.kubectl("get", "jobs", "-o", "name")
 
 
-def hook(namespace: Namespace) -> str | None:
-    """The hook's pod, as soon as it can say something."""
-    listed = json.loads(namespace.kubectl("get", "pods", "-l", "app.kubernetes.io/name=rag-operator-uninstall", "-o", "json"))["items"]
-    return next((str(one["metadata"]["name"]) for one in listed if one["status"].get("phase", "Pending") != "Pending"), None)
-
-
-def told(namespace: Namespace) -> list[dict[str, Any]]:
-    """The hook's log, read while it runs: its pod is taken away when it is done."""
-    name = until(lambda: hook(namespace), ENOUGH, "the hook to run", error=ClusterError)
-    log = namespace.kubectl("logs", "--follow", name, timeout=ENOUGH)
-    return [json.loads(line) for line in log.splitlines() if line.startswith("{")]
-
-
 def uninstalled(installed: Installed) -> tuple[list[dict[str, Any]], float]:
-    """Remove the release; what its hook said, and how many seconds it took."""
+    """Remove the release; what its hook said, which helm shows, and how many seconds it took."""
     began = time.monotonic()
-    with ThreadPoolExecutor(1) as beside:
-        removing = beside.submit(installed.helm, "uninstall", "rag", f"--timeout={ENOUGH}s")
-        lines = told(installed.namespace)
-        removing.result()
-    return lines, time.monotonic() - began
+    shown = installed.helm("uninstall", "rag", f"--timeout={ENOUGH}s")
+    return [json.loads(line) for line in shown.splitlines() if line.startswith("{")], time.monotonic() - began
 
 
 def test_uninstalling_lets_go_of_a_pipeline_that_waits_for_its_store_and_names_what_is_left(installed: Installed) -> None:
