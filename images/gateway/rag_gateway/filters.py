@@ -145,7 +145,8 @@ def _integer(value: Any, path: str) -> str:
 def _number(value: Any, path: str) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise BadRequestError(f"{path}: {_shown(value)} is not a finite number", param=path)
-    return repr(value)
+    # Milvus parses an integer only within 64 bits, and not the lowest of them.
+    return repr(value if -(2**63) < value < 2**63 else float(value))
 
 
 def _boolean(value: Any, path: str) -> str:

@@ -62,6 +62,8 @@ async def test_documents_are_grouped_until_there_are_enough(
         ({"all": [{"field": "tags", "op": "containsAny", "value": ["t0", "t1"]}, {"field": "year", "op": "lt", "value": 2002}]}, {0, 1}),
         ({"field": "score", "op": "in", "value": [2, 2.5]}, {8, 10}),
         ({"all": [{"field": "year", "op": "gt", "value": -(2**63) + 1}, {"field": "year", "op": "in", "value": [2001, 2002]}]}, {1, 2}),
+        ({"all": [{"field": "score", "op": "lt", "value": 2**63}, {"field": "score", "op": "gt", "value": 7}]}, {29}),
+        ({"all": [{"field": "score", "op": "gt", "value": -(2**63)}, {"field": "score", "op": "lt", "value": 0.25}]}, {0}),
         ({"not": {"field": "year", "op": "lt", "value": 2028}}, {28, 29}),
         ({"field": "department", "op": "eq", "value": 'x" or metadata["year"] > 0 or "'}, set()),
     ],

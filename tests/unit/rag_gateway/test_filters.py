@@ -34,6 +34,8 @@ def _leaf(field: str, op: str, value: Any) -> dict[str, Any]:
         (_leaf("department", "eq", "é😀\n"), '(metadata["department"] == "\\u00e9\\U0001f600\\u000a")'),
         (_leaf("year", "in", [1, 2]), '(metadata["year"] in [1, 2])'),
         (_leaf("score", "in", [1, 2.5]), '(metadata["score"] == 1 or metadata["score"] == 2.5)'),
+        (_leaf("score", "lt", 2**63), '(metadata["score"] < 9.223372036854776e+18)'),
+        (_leaf("score", "gte", -(2**63)), '(metadata["score"] >= -9.223372036854776e+18)'),
         (_leaf("public", "eq", True), '(metadata["public"] == true)'),
         (_leaf("tags", "containsAll", ["a", "b"]), 'json_contains_all(metadata["tags"], ["a", "b"])'),
         ({"not": _leaf("year", "lt", 3)}, '(not (metadata["year"] < 3))'),
