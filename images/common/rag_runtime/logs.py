@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import secrets
@@ -46,7 +47,10 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode(errors="replace")
+        try:
+            return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode(errors="replace")
+        except orjson.JSONEncodeError:  # a file's name that is not UTF-8, or a number of more than 64 bits
+            return json.dumps(line, default=str, skipkeys=True)
 
 
 def configure(level: str = "INFO", *, stream: TextIO | None = None, **static: str) -> None:

@@ -55,6 +55,12 @@ def test_an_exception_is_part_of_its_line(lines: io.StringIO) -> None:
     assert "KeyError: 'missing'" in json.loads(lines.getvalue())["exception"]
 
 
+@pytest.mark.parametrize("odd", ["caf\udce9.md", 2**70], ids=["a file's name that is not UTF-8", "a number of more than 64 bits"])
+def test_a_line_is_not_lost_for_a_member_that_json_in_utf8_cannot_hold(lines: io.StringIO, odd: object) -> None:
+    log.info("failed to read", extra={"document": odd})
+    assert json.loads(lines.getvalue())["document"] == odd
+
+
 @pytest.mark.parametrize("offered", [None, "", "two words", "x" * 129, 'quote"', "line\nbreak"])
 def test_a_request_id_that_is_not_harmless_is_replaced(offered: str | None) -> None:
     made = logs.request_id(offered)
