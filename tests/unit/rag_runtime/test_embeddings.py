@@ -144,6 +144,8 @@ async def test_floats_and_rows_out_of_order_are_read(upstream: Upstream) -> None
     [
         ([[1.0, 0.0]], "1 embeddings for 2 texts"),
         ([[1.0, 0.0], [1.0]], "1 dimensions, expected 2"),
+        ([[1.0, 0.0], []], "0 dimensions, expected 2"),
+        ([[], []], "0 dimensions"),
         ([[1.0, 0.0], [float("nan"), 1.0]], "NaN"),
         ([[1.0, 0.0], [0.0, 0.0]], "all zeros"),
         ([[1.0, 0.0], "not base64!"], "cannot be decoded"),

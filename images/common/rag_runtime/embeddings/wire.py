@@ -47,8 +47,8 @@ def vectors_of(answer: bytes, count: int, dimensions: int | None) -> Vectors:
         raise InvalidAnswerError("the embeddings' indexes are not those of the texts")
     rows = [_row(entry.get("embedding")) for entry in ordered]
     expected = dimensions or (len(rows[0]) if rows else 0)
-    if wrong := next((len(row) for row in rows if len(row) != expected), None):
-        raise InvalidAnswerError(f"an embedding of {wrong} dimensions, expected {expected}")
+    if wrong := [len(row) for row in rows if len(row) != expected or not expected]:
+        raise InvalidAnswerError(f"an embedding of {wrong[0]} dimensions, expected {expected or 'some'}")
     vectors = np.stack(rows) if rows else np.empty((0, expected), np.float32)
     if not np.isfinite(vectors).all():
         raise InvalidAnswerError("an embedding contains NaN or infinity")
