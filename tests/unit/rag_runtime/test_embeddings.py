@@ -230,6 +230,14 @@ async def test_a_text_that_is_too_long_is_named(upstream: Upstream) -> None:
     assert len(upstream.calls) == 1
 
 
+async def test_a_text_that_is_too_long_is_known_by_the_words_of_servers_that_give_no_code(upstream: Upstream) -> None:
+    upstream.script = [refuse(400, message="This model's maximum context length is 512 tokens. However, you requested 600.", code=400)]
+    async with client(upstream, dimensions=4) as embedder:
+        with pytest.raises(embeddings.TextTooLongError):
+            await embedder.embed(["a"], lane="query", timeout=5)
+    assert len(upstream.calls) == 1
+
+
 async def test_a_server_that_never_answers_costs_no_more_than_the_deadline(upstream: Upstream) -> None:
     async def silent(_: web.Request) -> web.StreamResponse:
         await upstream.closing.wait()

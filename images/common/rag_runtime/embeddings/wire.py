@@ -25,6 +25,9 @@ from rag_runtime.embeddings.errors import (
 
 Vectors = NDArray[np.float32]
 
+# OpenAI's and vLLM's words for it, which come without the code.
+_WORDS_OF_TOO_LONG = "maximum context length"
+
 
 def request_body(model: str, texts: Sequence[str], dimensions: int | None) -> bytes:
     """The JSON of an embeddings call. Lone surrogates cannot be sent and are refused here."""
@@ -97,7 +100,7 @@ def failure(status: int, answer_headers: Mapping[str, str], body: bytes) -> Embe
         return OverloadedError(text, retry_after=_seconds(answer_headers.get("retry-after")))
     if status >= 500:
         return UnavailableError(text)
-    kind = TextTooLongError if code == embedding.CODE_TEXT_TOO_LONG else RejectedError
+    kind = TextTooLongError if code == embedding.CODE_TEXT_TOO_LONG or _WORDS_OF_TOO_LONG in message else RejectedError
     return kind(text, status=status, code=code, param=param)
 
 
