@@ -176,6 +176,8 @@ def failure(error: embeddings.EmbeddingError) -> GatewayError:
             return UnavailableError("the embedder cannot be reached", code="embedder_unavailable")
         case embeddings.TextTooLongError():
             return BadRequestError("the question is longer than the embedding model takes", param="query", code="context_length_exceeded")
+        case embeddings.RejectedError(param=str(param)) if param.startswith("input"):  # a text without a token that the model knows
+            return BadRequestError("the embedding model takes no such question", param="query", code="embedder_rejected")
         case embeddings.RejectedError():
             return UpstreamInvalidError(f"the embedder refused the question (HTTP {error.status})", code="embedder_rejected")
         case _:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rag_gateway.deadline import Deadline
-from rag_gateway.errors import DeadlineExceededError, UnavailableError, UpstreamInvalidError
+from rag_gateway.errors import BadRequestError, DeadlineExceededError, UnavailableError, UpstreamInvalidError
 from rag_gateway.retrieval import Retriever, best_chunks
 from rag_gateway.vectors import QueryEmbedder, QueryVector, VectorCache
 from rag_runtime import embeddings
@@ -165,6 +165,23 @@ async def test_a_request_that_joined_a_flight_with_less_time_goes_on_in_one_of_i
         await first
     assert isinstance(await second, QueryVector)
     assert client.asked == ["same", "same"]
+
+
+async def test_a_question_that_the_model_does_not_take_is_the_callers_mistake() -> None:
+    client = _Client()
+    client.failures.append(embeddings.RejectedError("input[0] has no tokens", status=400, param="input[0]"))
+
+    with pytest.raises(BadRequestError) as refused:
+        await _embedder(client).embed("\u200b", Deadline(5))
+    assert refused.value.param == "query"
+
+
+async def test_an_embedder_that_refuses_for_another_reason_is_not_the_callers_mistake() -> None:
+    client = _Client()
+    client.failures.append(embeddings.RejectedError("no such key", status=401))
+
+    with pytest.raises(UpstreamInvalidError):
+        await _embedder(client).embed("q", Deadline(5))
 
 
 async def test_a_vector_is_remembered_by_model_prompt_and_text() -> None:
