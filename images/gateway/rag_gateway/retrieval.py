@@ -19,12 +19,13 @@ from rag_runtime.milvus.search import (
     SearchError,
     SearchRejectedError,
     SearchTimeoutError,
+    SearchTooLargeError,
     SearchUnavailableError,
 )
 from rag_runtime.retry import RetryBudget
 
 from .deadline import Deadline
-from .errors import DeadlineExceededError, GatewayError, UnavailableError, UpstreamInvalidError
+from .errors import BadRequestError, DeadlineExceededError, GatewayError, UnavailableError, UpstreamInvalidError
 from .requests import GroupBy
 from .vectors import QueryEmbedder
 
@@ -58,12 +59,22 @@ class Retriever:
     async def retrieve(self, text: str, k: int, group_by: GroupBy, expression: str, deadline: Deadline) -> Retrieved:
         """The best `k` chunks or documents. Raises a `GatewayError`."""
         vector = await self._embedder.embed(text, deadline)
+        hits = await self._hits(vector.values, k, group_by, expression, deadline)
+        return Retrieved(tuple(hits[:k]), self._index.collection, len(vector.values), vector.truncated)
+
+    async def _hits(self, vector: NDArray[np.float32], k: int, group_by: GroupBy, expression: str, deadline: Deadline) -> list[Hit]:
         limit = min(k if group_by == "chunk" else OVERFETCH * k, MAX_ROWS)
+        hits: list[Hit] = []
         while True:
-            rows = await self._rows(vector.values, limit, expression, deadline)
+            try:
+                rows = await self._rows(vector, limit, expression, deadline)
+            except BadRequestError:
+                if not hits:
+                    raise
+                return hits  # the documents of as many chunks as the index gives at once
             hits = rows if group_by == "chunk" else best_chunks(rows)
             if len(hits) >= k or len(rows) < limit or limit == MAX_ROWS:
-                return Retrieved(tuple(hits[:k]), self._index.collection, len(vector.values), vector.truncated)
+                return hits
             limit = min(OVERFETCH * limit, MAX_ROWS)
 
     async def _rows(self, vector: NDArray[np.float32], limit: int, expression: str, deadline: Deadline) -> list[Hit]:
@@ -106,6 +117,8 @@ def failure(error: SearchError) -> GatewayError:
             return DeadlineExceededError("the index did not answer in time")
         case SearchUnavailableError():
             return UnavailableError("the index cannot be searched now", code="index_unavailable", retry_after=2)
+        case SearchTooLargeError():
+            return BadRequestError("k: so many passages are more than the index gives at once, ask for fewer", param="k")
         case SearchRejectedError():
             return UpstreamInvalidError("the index refused the search", code="index_rejected")
         case _:

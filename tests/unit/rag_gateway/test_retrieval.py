@@ -16,7 +16,7 @@ from rag_runtime import embeddings
 from rag_runtime.contracts.embedding import ModelCard
 from rag_runtime.contracts.routing import EmbedderRoute, IndexRoute
 from rag_runtime.embeddings import Embedded
-from rag_runtime.milvus.search import Hit, SearchRejectedError, SearchUnavailableError
+from rag_runtime.milvus.search import Hit, SearchRejectedError, SearchTooLargeError, SearchUnavailableError
 from rag_runtime.retry import RetryBudget
 
 ROUTE = EmbedderRoute(url="http://e", model="m", dimensions=2, fingerprint="f", query_prefix="q: ")
@@ -94,6 +94,34 @@ async def test_an_index_with_fewer_documents_ends_the_search() -> None:
 
     assert len((await _retriever(search).retrieve("q", 5, "document", "", Deadline(5))).hits) == 3
     assert search.limits == [20]
+
+
+class _Bounded(_Search):
+    """An index that gives at most so many rows at once."""
+
+    async def search(self, collection: str, vector: Any, *, limit: int, **more: Any) -> list[Hit]:
+        if limit > 100:
+            self.limits.append(limit)
+            raise SearchTooLargeError("message larger than max")
+        return await super().search(collection, vector, limit=limit, **more)
+
+
+async def test_documents_are_those_of_the_most_chunks_that_the_index_gives_at_once() -> None:
+    search = _Bounded([_hit(i % 3, 1.0) for i in range(1000)])
+
+    found = await _retriever(search).retrieve("q", 5, "document", "", Deadline(5))
+
+    assert [hit.document for hit in found.hits] == ["d0", "d1", "d2"]
+    assert search.limits == [20, 80, 320]
+
+
+async def test_more_chunks_than_the_index_gives_at_once_are_the_callers_mistake() -> None:
+    search = _Bounded([_hit(i, 1.0) for i in range(1000)])
+
+    with pytest.raises(BadRequestError, match="k: ") as refused:
+        await _retriever(search).retrieve("q", 200, "chunk", "", Deadline(5))
+    assert refused.value.param == "k"
+    assert search.limits == [200]
 
 
 async def test_a_search_is_repeated_while_the_budget_lasts() -> None:

@@ -17,6 +17,7 @@ from rag_runtime.milvus.search import (
     SearchClient,
     SearchInvalidError,
     SearchRejectedError,
+    SearchTooLargeError,
     SearchUnavailableError,
     effective_parameters,
 )
@@ -73,6 +74,10 @@ def test_an_answer_that_cannot_be_one_is_not_used(results: Any) -> None:
         (common_pb2.Status(code=65535, error_code=1, reason="worker query failed", retriable=True), SearchUnavailableError),
         (common_pb2.Status(code=100, error_code=1, reason="collection not found"), SearchRejectedError),
         (common_pb2.Status(code=65535, error_code=1, reason="vector dimension mismatch"), SearchRejectedError),
+        (
+            common_pb2.Status(code=65535, error_code=1, reason="search results exceed the maxOutputSize Limit 104857600", retriable=True),
+            SearchTooLargeError,
+        ),
     ],
 )
 def test_a_status_says_whether_another_attempt_may_succeed(status: Any, expected: type[Exception]) -> None:
@@ -94,7 +99,7 @@ def test_a_request_reads_bounded_and_looks_at_no_fewer_candidates_than_it_return
 
 
 class Server(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[misc]
-    """Finds nothing: at once, or in the collection `slow` when told to. `broken` cannot be searched."""
+    """Finds nothing: at once, or in the collection `slow` when told to. `broken` cannot be searched; `large` gives more than gRPC takes."""
 
     def __init__(self) -> None:
         self.asked, self.answer = asyncio.Event(), asyncio.Event()
@@ -105,7 +110,7 @@ class Server(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[misc]
         if request.collection_name == "slow":
             self.asked.set()
             await self.answer.wait()
-        return milvus_pb2.SearchResults()
+        return milvus_pb2.SearchResults(collection_name="x" * 2**23 if request.collection_name == "large" else "")
 
 
 class Trusting(SearchClient):
@@ -163,3 +168,9 @@ async def test_a_client_that_is_closed_waits_for_no_channel_that_it_left(tmp_pat
         assert leaving.cancelled()
         service.answer.set()
         assert await in_flight == []
+
+
+async def test_an_answer_that_grpc_does_not_carry_is_one_to_ask_less_of(tmp_path: Path) -> None:
+    async with searching(tmp_path) as (_, client):
+        with pytest.raises(SearchTooLargeError, match="larger than max"):
+            await look(client, "large")

@@ -93,7 +93,7 @@ def _of_transport(doing: str, error: grpc.RpcError) -> MilvusError:
     text = f"failed to {doing}: {code.name}: {details}"
     if code is grpc.StatusCode.UNAUTHENTICATED or any(words in details.lower() for words in _WORDS_OF_NO_TRUST):
         return LoginError(text)
-    if _is_too_large(details):
+    if is_too_large(details):
         return TooLargeError(text)
     return RefusedError(text) if code is grpc.StatusCode.PERMISSION_DENIED else UnavailableError(text)
 
@@ -103,7 +103,7 @@ def _is_closed(error: Exception) -> bool:
     return any(words in str(error).lower() for words in ("closed channel", "should create connection first"))
 
 
-def _is_too_large(message: str) -> bool:
+def is_too_large(message: str) -> bool:
     """The servers give it no code of its own, and some say that it may be tried again."""
     return any(words in message.lower() for words in _WORDS_OF_TOO_LARGE)
 
@@ -114,7 +114,7 @@ def _of(error: MilvusException) -> type[MilvusError]:
     if error.code == _COLLECTION_NOT_FOUND:
         return MissingError
     message = str(error.message).lower()
-    if _is_too_large(message):
+    if is_too_large(message):
         return TooLargeError
     if error.code in (_COLLECTION_NOT_LOADED, _COLLECTION_NOT_FULLY_LOADED) or "not loaded" in message:
         return NotLoadedError

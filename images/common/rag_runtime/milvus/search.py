@@ -8,6 +8,7 @@ waits for the log and costs two orders of magnitude more.
     ├── SearchUnavailableError    transport failed, or the collection is not loaded yet; another attempt may succeed
     │   └── SearchTimeoutError    the time the caller gave is over
     ├── SearchRejectedError       the server understood and refused: expression, dimension, missing collection, credentials
+    │   └── SearchTooLargeError   the rows asked for are more bytes than one answer carries; fewer may be given
     └── SearchInvalidError        an answer that cannot be the result of what was asked
 """
 
@@ -30,6 +31,7 @@ from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc
 
 from rag_runtime.contracts import collections as fields
 from rag_runtime.milvus.connection import CHANNEL_OPTIONS
+from rag_runtime.milvus.errors import is_too_large
 
 # Milvus' own bound on one search's rows.
 MAX_ROWS = 16_384
@@ -81,6 +83,10 @@ class SearchTimeoutError(SearchUnavailableError):
 
 class SearchRejectedError(SearchError):
     """The server refused the search."""
+
+
+class SearchTooLargeError(SearchRejectedError):
+    """The answer has more bytes than the server gives at once, or than gRPC carries."""
 
 
 class SearchInvalidError(SearchError):
@@ -210,10 +216,7 @@ def _login(directory: Path) -> str | None:
 
 def effective_parameters(parameters: Mapping[str, Any], limit: int) -> dict[str, Any]:
     """Search parameters for `limit` rows: a graph index must look at no fewer candidates than it returns."""
-    effective = dict(parameters)
-    if "ef" in effective:
-        effective["ef"] = max(int(effective["ef"]), limit)
-    return effective
+    return {**parameters, "ef": max(int(parameters["ef"]), limit)} if "ef" in parameters else dict(parameters)
 
 
 def _request(  # noqa: PLR0917
@@ -249,6 +252,8 @@ def _transport_error(error: grpc.aio.AioRpcError, address: str) -> SearchError:
     text = f"failed to search on {address}: {code.name}: {(error.details() or '')[:400]}"
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return SearchTimeoutError(text)
+    if is_too_large(text):
+        return SearchTooLargeError(text)
     if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED):
         return SearchRejectedError(text)
     return SearchUnavailableError(text)
@@ -259,6 +264,8 @@ def _check_status(status: Any, collection: str) -> None:
     if status.code == 0 and status.error_code == 0:
         return
     text = f"failed to search {collection}: {status.reason[:300]} (code {status.code or status.error_code})"
+    if is_too_large(text):
+        raise SearchTooLargeError(text)
     if status.retriable or status.code in _LATER or "not loaded" in status.reason:
         raise SearchUnavailableError(text)
     raise SearchRejectedError(text)
