@@ -49,6 +49,8 @@ class S3Double(Double):
     async def _get(self, request: web.Request) -> web.Response:
         key = request.match_info["key"]
         self.gets.append(key)
+        if self.fault == "denied":
+            return _error(403, "AccessDenied")
         if self.fault in ("error", "unreadable"):
             return _error(500, "InternalError")
         if key not in self.objects:

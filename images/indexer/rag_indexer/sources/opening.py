@@ -13,6 +13,7 @@ from rag_indexer.sources.git import Connect, GitSource
 from rag_indexer.sources.port import Source
 from rag_indexer.sources.s3 import S3Source
 from rag_runtime.contracts.index import Named, SourceSpec
+from rag_runtime.contracts.index import S3Source as S3Location
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,7 @@ class Surroundings:
 def open_source(spec: SourceSpec, around: Surroundings, *, max_bytes: int) -> Source:
     """The source. Raises `PermanentError` when the spec cannot be used here."""
     if spec.s3 is not None:
-        secret = {key: value.strip() for key, value in around.secret(spec.s3.credentials_secret_ref).items()}
-        if secret and not {"accessKeyId", "secretAccessKey"} <= set(secret):
-            raise PermanentError(f"source {spec.name}: its Secret lacks accessKeyId or secretAccessKey")
-        return S3Source(spec.name, spec.s3, secret, max_bytes=max_bytes)
+        return S3Source(spec.name, spec.s3, s3_login(spec.s3, around, f"source {spec.name}"), max_bytes=max_bytes)
     if spec.pvc is not None:
         return DirectorySource(spec.name, around.sources / spec.name / spec.pvc.path, max_bytes=max_bytes)
     if spec.git is not None:
@@ -52,6 +50,14 @@ def open_source(spec: SourceSpec, around: Surroundings, *, max_bytes: int) -> So
     if spec.config_map is not None:
         return DirectorySource(spec.name, around.sources / spec.name, max_bytes=max_bytes)
     raise PermanentError(f"source {spec.name}: none of s3, pvc, git and configMap is set")
+
+
+def s3_login(location: S3Location, around: Surroundings, whose: str) -> dict[str, str]:
+    """The key of a bucket and its secret; empty for anonymous access. Raises `PermanentError` when one is there without the other."""
+    secret = {key: value.strip() for key, value in around.secret(location.credentials_secret_ref).items()}
+    if secret and not {"accessKeyId", "secretAccessKey"} <= set(secret):
+        raise PermanentError(f"{whose}: its Secret lacks accessKeyId or secretAccessKey")
+    return secret
 
 
 class OpenSources:

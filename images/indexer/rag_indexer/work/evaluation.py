@@ -7,10 +7,13 @@ from typing import Any
 
 import orjson
 from obstore import get as get_object
+from obstore.exceptions import BaseError
 
 from rag_indexer.errors import PermanentError
 from rag_indexer.evaluate.job import EvaluationSettings, evaluate
+from rag_indexer.evaluate.questions import QuestionSetError
 from rag_indexer.reporting import MANAGER_EVALUATION, Reporter
+from rag_indexer.sources.opening import s3_login
 from rag_indexer.sources.s3 import open_store
 from rag_indexer.work.context import Context
 from rag_runtime.contracts.index import Index, S3Source
@@ -43,9 +46,13 @@ async def publish(context: Context, index: Index, found: dict[str, Any]) -> None
 
 
 def read_object(context: Context, location: dict[str, Any]) -> str:
-    """The text of an S3 object; `prefix` is its whole key."""
+    """The text of an S3 object; `prefix` is its whole key. Raises `QuestionSetError` when it cannot be read."""
     place = S3Source.model_validate(location)
     if not place.prefix:
         raise PermanentError(f"{orjson.dumps(location).decode()} names no object")
-    store = open_store(place, context.around.secret(place.credentials_secret_ref))
-    return bytes(get_object(store, place.prefix).bytes()).decode()
+    login = s3_login(place, context.around, "the question set")
+    try:
+        return bytes(get_object(open_store(place, login), place.prefix).bytes()).decode()
+    except BaseError as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise QuestionSetError(f"s3://{place.bucket}/{place.prefix} cannot be read: {reason[:300]}") from error
