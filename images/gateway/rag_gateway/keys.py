@@ -56,7 +56,9 @@ class ApiKeys:
                 self._owners = _read(self._directory) if self._required else {}
                 self._signature = signature
         except OSError as error:
-            # Files change under us while the kubelet switches; the keys known so far stay for one more look.
+            # Files change under us while the kubelet switches; the keys known so far stay for one more look. Who cannot look whether keys
+            # are asked for must not let everybody in.
+            self._required = True
             logger.warning("failed to read the API keys", extra={"reason": error.strerror})
 
 

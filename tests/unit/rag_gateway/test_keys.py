@@ -85,3 +85,11 @@ def test_a_secret_that_vanishes_lets_nobody_in_who_was_out_before(tmp_path: Path
     clock.later()
 
     assert _owner(keys, None) == "refused"  # keys were asked for once: they are from then on
+
+
+def test_a_directory_that_cannot_be_looked_at_lets_nobody_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_dir", fails)
+    assert _owner(ApiKeys(tmp_path), None) == "refused"
