@@ -67,15 +67,18 @@ async def infinity() -> AsyncIterator[Target]:
 
 async def _healthy(url: str, process: asyncio.subprocess.Process) -> None:
     async with aiohttp.ClientSession() as client:
-        while True:
+        while not await _answers(client, url):
             if process.returncode is not None:
                 raise RuntimeError(f"infinity-emb ended with code {process.returncode}")
-            try:
-                async with client.get(url) as answer:
-                    if answer.status == 200:
-                        return
-            except aiohttp.ClientConnectionError:
-                await asyncio.sleep(0.2)  # it offers no other way to learn that it is up
+            await asyncio.sleep(0.2)  # it offers no other way to learn that it is up
+
+
+async def _answers(client: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with client.get(url) as answer:
+            return answer.status == 200
+    except aiohttp.ClientConnectionError:
+        return False
 
 
 def _environment() -> Path:
