@@ -3,7 +3,7 @@
 - Queries go first. Bulk work is owed a tenth of the time that queries take while it waits, and gets a batch when the debt pays for
   one: so bulk always moves, and queries wait for at most one bulk batch.
 - A running batch cannot be interrupted, so batches are bounded by the time they will take (`Speed`): bulk ones by `max_bulk_batch`,
-  query ones by `QUERY_BATCH_SECONDS`, both by `max_batch_tokens`.
+  query ones by `QUERY_BATCH_SECONDS` or twice what a batch costs before its first token, both by `max_batch_tokens`.
 - When callers were more numerous a moment ago than texts wait now, the next batch waits for the others, at most `max_wait` and at
   most what a batch costs before its first token: waiting longer could save nothing.
 - Texts of callers that hung up, and texts past their deadline, are dropped before they are computed.
@@ -156,7 +156,9 @@ class Scheduler:
         return bulk if not queries.oldest() or self._owed_to_bulk >= price else queries
 
     def _budget(self, lane: Lane) -> Budget:
-        seconds = self._limits.max_bulk_batch if lane.name == LANE_BULK else QUERY_BATCH_SECONDS
+        start, _ = self._speed.line
+        # A large model may need longer than that before its first token: queries would be computed one by one.
+        seconds = self._limits.max_bulk_batch if lane.name == LANE_BULK else max(QUERY_BATCH_SECONDS, 2 * start)
         return Budget(min(self._speed.affordable(seconds), self._limits.max_batch_tokens), self._padded)
 
     def _live(self, batch: list[Waiting]) -> list[Waiting]:

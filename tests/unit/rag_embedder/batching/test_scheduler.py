@@ -34,6 +34,12 @@ async def test_a_query_batch_ends_where_its_time_ends() -> None:
     assert all(seconds <= QUERY_BATCH_SECONDS for _, _, seconds in engine.batches)
 
 
+async def test_queries_share_batches_on_a_machine_that_needs_longer_to_begin_one_than_a_batch_may_take() -> None:
+    async with machine(start=2 * QUERY_BATCH_SECONDS, rate=0.0001) as engine:
+        await asyncio.gather(*(engine.submit(10).wait() for _ in range(64)))
+    assert len(engine.batches) <= 3
+
+
 async def test_a_bulk_batch_ends_where_max_bulk_batch_ends_and_one_long_text_runs_alone() -> None:
     async with machine(Limits(max_bulk_batch=0.05), rate=0.001) as engine:
         await engine.submit(400, *[10] * 20, lane=LANE_BULK).wait()
