@@ -180,16 +180,18 @@ class Scheduler:
                 raise EngineError("the engine computed NaN or infinity")
             for entry, vector in list(zip(batch, vectors, strict=True)):  # as many as texts, or none is believed
                 entry.call.store(entry.place, vector)
-            self._failures = 0
         except EngineError as error:
             self._failed(batch, error)
         except Exception as error:
             # Nobody knows all that an engine's libraries raise. It is this batch's failure; the others still need the queue's owner.
             logger.exception("a batch failed in a way that no engine announces")
             self._failed(batch, EngineError(f"{type(error).__name__}: {error}"))
+        else:
+            self._failures = 0
+            self._learn(lane, batch, self._clock() - began)
         finally:
             self._running[lane.name] = 0
-        self._account(lane, batch, self._clock() - began)
+        self._owe(lane, self._clock() - began)
 
     def _failed(self, batch: list[Waiting], error: EngineError) -> None:
         self._failures += 1
@@ -197,11 +199,14 @@ class Scheduler:
         for entry in batch:
             entry.call.fail(RequestError(500, f"failed to compute: {error}", code="engine_failed"))
 
-    def _account(self, lane: Lane, batch: list[Waiting], seconds: float) -> None:
+    def _learn(self, lane: Lane, batch: list[Waiting], seconds: float) -> None:
+        # Only from what was computed: memory that runs out at once would make large batches look cheap, and the next ones larger.
         lengths = [entry.length for entry in batch]
         cost = Budget(0, self._padded).cost(len(lengths), sum(lengths), max(lengths))
         self._speed.observe(cost, seconds)
         self._observer.batch(lane.name, len(batch), sum(lengths), seconds)
+
+    def _owe(self, lane: Lane, seconds: float) -> None:
         if lane.name == LANE_BULK:
             self._owed_to_bulk = max(self._owed_to_bulk - seconds, 0.0)
         else:

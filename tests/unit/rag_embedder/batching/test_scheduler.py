@@ -173,6 +173,16 @@ async def test_a_failed_batch_fails_its_callers_only_and_three_in_a_row_ask_for_
         assert engine.scheduler.not_alive() is None
 
 
+async def test_a_failed_batch_teaches_nothing_and_is_not_counted_as_computed() -> None:
+    async with machine(rate=0.001) as engine:
+        before = engine.scheduler._speed.estimate(1000)
+        engine.failing = True
+        with pytest.raises(RequestError):
+            await engine.submit(*[10] * 100).wait()
+        assert engine.scheduler._speed.estimate(1000) == before
+        assert engine.batches == []
+
+
 async def test_an_error_that_no_engine_announces_fails_its_batch_and_the_queue_goes_on() -> None:
     async with machine() as engine:
         compute, engine.scheduler._compute = engine.scheduler._compute, _surprised
