@@ -37,6 +37,12 @@ _RETRYABLE = frozenset({429, 500, 502, 503, 504})
 _NOT_KEPT = {"connection": "close"}
 
 
+class BrokenOffError(UpstreamInvalidError):
+    """The generator went away in the middle: before the first token, another one may answer."""
+
+    code = "generator_interrupted"
+
+
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """Seconds until the first token, and between two."""
@@ -83,7 +89,7 @@ class Completion:
         if self._broken is not None:
             raise self._broken
         if self.finish_reason is None:
-            raise UpstreamInvalidError("the generator stopped in the middle of the answer", code="generator_interrupted")
+            raise BrokenOffError("the generator stopped in the middle of the answer")
         return None
 
     def _texts(self, lines: list[bytes]) -> str:
@@ -122,7 +128,7 @@ class Completion:
         except TimeoutError as error:
             raise DeadlineExceededError(f"the generator was silent for {patience:.0f} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise UpstreamInvalidError("the generator broke off", code="generator_interrupted") from error
+            raise BrokenOffError("the generator broke off") from error
         self._ended = not part
         *lines, self._held = (self._held + part).split(b"\n")
         if len(self._held) > MAX_LINE_BYTES:
@@ -213,6 +219,8 @@ def _not_started(error: BaseException) -> BaseException:
         return DeadlineExceededError("the generator gave no token in time")
     if isinstance(error, aiohttp.ClientError | OSError):
         return UnavailableError("the generator cannot be reached", code="generator_unavailable")
+    if isinstance(error, BrokenOffError):
+        return UnavailableError("the generator went away before its first token", code=error.error_code)
     return error
 
 

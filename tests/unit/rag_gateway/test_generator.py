@@ -1,0 +1,80 @@
+"""Generations that fail before their first token, and events that are legal and rare."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from doubles.web import Double
+from rag_gateway.deadline import Deadline
+from rag_gateway.errors import UpstreamError
+from rag_gateway.generator import GeneratorClient, Timeouts
+from rag_runtime.contracts.routing import GeneratorRoute
+from rag_runtime.retry import RetryBudget
+
+
+class Scripted(Double):
+    """Each request gets the next script: events that are sent, and then the connection is cut unless the last says why it ended."""
+
+    def __init__(self, *scripts: list[dict[str, Any]]) -> None:
+        super().__init__()
+        self.scripts = list(scripts)
+        self.asked = 0
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.post("/v1/chat/completions", self._chat)]
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        self.asked += 1
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        script = self.scripts.pop(0)
+        for event in script:
+            await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+        if not script or not script[-1]["choices"][0].get("finish_reason"):
+            assert request.transport is not None
+            request.transport.abort()
+        return response
+
+
+def event(content: Any, reason: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": {"content": content}, "finish_reason": reason}], **more}
+
+
+async def generated(double: Scripted, budget: RetryBudget | None = None) -> str:
+    async with double, aiohttp.ClientSession() as session:
+        route = GeneratorRoute(url=double.url, model="m", max_model_len=100)
+        client = GeneratorClient(route, session, budget or RetryBudget(), Timeouts(5, 5), lambda: None)
+        completion = await client.complete([], {}, Deadline(5))
+        try:
+            return "".join([piece async for piece in completion.pieces()])
+        finally:
+            completion.close()
+
+
+@pytest.mark.parametrize("before", [[], [event("")]], ids=["after its headers", "after its role"])
+async def test_a_generator_that_goes_before_its_first_token_is_asked_again(before: list[dict[str, Any]]) -> None:
+    double = Scripted(before, [event("whole", "stop")])
+
+    assert await generated(double) == "whole"
+    assert double.asked == 2
+
+
+async def test_a_generator_that_always_goes_is_asked_within_the_budget() -> None:
+    double = Scripted([], [], [])
+
+    with pytest.raises(UpstreamError):
+        await generated(double, RetryBudget(reserve=2))
+    assert double.asked == 3
+
+
+async def test_a_generator_that_goes_after_its_first_token_is_not_asked_again() -> None:
+    double = Scripted([event("half")], [event("whole", "stop")])
+
+    with pytest.raises(UpstreamError, match="broke off"):
+        await generated(double)
+    assert double.asked == 1
