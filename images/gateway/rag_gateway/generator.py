@@ -115,9 +115,12 @@ class Completion:
             self.usage = event.get("usage") or self.usage
             choice = (event.get("choices") or [{}])[0]
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
-            return str((choice.get("delta") or {}).get("content") or "")
+            content = (choice.get("delta") or {}).get("content") or ""
         except (AttributeError, KeyError, TypeError) as error:
             raise UpstreamInvalidError("the generator's events are not OpenAI's", code="generator_invalid") from error
+        if not isinstance(content, str):  # parts, as some models of others give them, are not told apart from their thoughts
+            raise UpstreamInvalidError("the generator's events are not OpenAI's: content is no text", code="generator_invalid")
+        return content
 
     async def _lines(self) -> list[bytes]:
         """The lines that have arrived whole: one wait for what may be many tokens."""
@@ -231,7 +234,7 @@ def _parsed(data: bytes) -> dict[str, Any] | None:
         event = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise UpstreamInvalidError("the generator's stream is not JSON", code="generator_invalid") from error
-    if not isinstance(event, dict) or "error" in event:
+    if not isinstance(event, dict) or event.get("error") is not None:
         raise UpstreamInvalidError("the generator reported an error in the middle of the answer", code="generator_interrupted")
     return event
 

@@ -78,3 +78,12 @@ async def test_a_generator_that_goes_after_its_first_token_is_not_asked_again() 
     with pytest.raises(UpstreamError, match="broke off"):
         await generated(double)
     assert double.asked == 1
+
+
+async def test_an_error_that_is_null_is_none() -> None:
+    assert await generated(Scripted([event("who", error=None), event("le", "stop", error=None)])) == "whole"
+
+
+async def test_content_that_is_no_text_is_not_passed_on_as_one() -> None:
+    with pytest.raises(UpstreamError, match="not OpenAI's"):
+        await generated(Scripted([event([{"type": "thinking", "thinking": "hm"}]), event("whole", "stop")]))
