@@ -27,7 +27,7 @@ class Service:
         self.entered, self.release, self.load = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.left = False
         self.ports: asyncio.Future[dict[str, int]] = asyncio.get_running_loop().create_future()
-        app = Starlette(routes=[Route("/slow", self._slow), Route("/fast", self._fast)])
+        app = Starlette(routes=[Route("/slow", self._slow), Route("/fast", self._fast), Route("/echo", self._echo, methods=["POST"])])
         self.task = asyncio.create_task(
             serve(
                 [Listener("api", app, 0, HOST)],
@@ -55,6 +55,9 @@ class Service:
 
     async def _fast(self, _: Request) -> Response:
         return PlainTextResponse("fast")
+
+    async def _echo(self, request: Request) -> Response:
+        return PlainTextResponse(await request.body())
 
     async def ready(self) -> tuple[str, str]:
         self.load.set()
@@ -142,5 +145,40 @@ async def test_a_port_in_use_is_said() -> None:
     _, metrics = await service.ready()
     with pytest.raises(OSError, match="in use"):
         await serve([], health=Health(), stop=Stop(), metrics_port=int(metrics.rsplit(":", 1)[1]), metrics_host=HOST)
+    service.stop.request()
+    await service.task
+
+
+OFFERING = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n"
+
+
+@pytest.mark.parametrize("body", [b"content-length: 5\r\n\r\nhello", b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"])
+@pytest.mark.parametrize("size", [7, 1000])
+async def test_a_client_that_offers_http2_with_each_request_is_answered_in_http1(body: bytes, size: int) -> None:
+    service = Service()
+    api, _ = await service.ready()
+    reader, writer = await asyncio.open_connection(HOST, int(api.rpartition(":")[2]))
+    request = b"POST /echo HTTP/1.1\r\nhost: x\r\n" + OFFERING + body
+    for _ in range(2):  # on one connection
+        for start in range(0, len(request), size):
+            writer.write(request[start : start + size])
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert await reader.readexactly(5) == b"hello"
+    writer.close()
+    service.stop.request()
+    await service.task
+
+
+async def test_a_client_that_takes_the_server_for_a_proxy_is_refused() -> None:
+    service = Service()
+    api, _ = await service.ready()
+    reader, writer = await asyncio.open_connection(HOST, int(api.rpartition(":")[2]))
+    writer.write(b"CONNECT example.org:443 HTTP/1.1\r\nhost: example.org\r\n\r\n")
+    async with asyncio.timeout(10):
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+    writer.close()
     service.stop.request()
     await service.task

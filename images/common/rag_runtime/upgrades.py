@@ -1,0 +1,56 @@
+"""HTTP/1.1 from clients that offer another protocol with each request, as Java's does with HTTP/2.
+
+An offer may be ignored. The parser takes it for the end of HTTP instead and drops the body, so such a request is parsed a second time,
+without its offer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_OFFERS = (b"upgrade", b"http2-settings")
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's protocol, which answers HTTP/1.1 with HTTP/1.1 whatever was offered."""
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has arrived."""
+        self._unset_keepalive_if_required()
+        try:
+            self._parse(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):  # CONNECT is no offer, and no proxy is here
+            self.send_400_response("Invalid HTTP request received.")
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offered:
+            head = b"".join(self._head_without_offer())
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+            self.parser.feed_data(head + data[offered.args[0] :])
+
+    def _head_without_offer(self) -> Iterator[bytes]:
+        yield b"%s %s HTTP/%s\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        for name, value in self.headers:
+            if name not in _OFFERS:
+                yield b"%s: %s\r\n" % (name, _without_offers(value) if name == b"connection" else value)
+        yield b"\r\n"
+
+    def on_headers_complete(self) -> None:
+        """A request begins here, unless it will be parsed again."""
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """A request ends here, unless it will be parsed again."""
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+
+def _without_offers(connection: bytes) -> bytes:
+    return b", ".join(token for token in map(bytes.strip, connection.split(b",")) if token.lower() not in _OFFERS)
