@@ -162,6 +162,15 @@ async def test_a_lying_answer_is_refused_and_not_retried(upstream: Upstream, row
     assert len(upstream.calls) == 1
 
 
+@pytest.mark.parametrize("said", ["soon", "inf", "nan"])
+async def test_a_server_that_says_no_seconds_after_which_to_come_back_says_nothing(upstream: Upstream, said: str) -> None:
+    upstream.script = [refuse(429, {"retry-after": said})]
+    async with client(upstream, budget=RetryBudget(reserve=0)) as embedder:
+        with pytest.raises(embeddings.OverloadedError) as refused:
+            await embedder.embed(["a"], lane="query", timeout=5)
+    assert refused.value.retry_after is None
+
+
 async def _refuse_dimensions(request: web.Request) -> web.StreamResponse:
     """A server that does not know the parameter; its vectors have four dimensions."""
     return await (refuse(400) if "dimensions" in await request.json() else _ones)(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,10 +46,10 @@ def vectors_of(answer: bytes, count: int, dimensions: int | None) -> Vectors:
     data = _entries(answer, "data")
     if len(data) != count:
         raise InvalidAnswerError(f"{len(data)} embeddings for {count} texts")
-    ordered = sorted(data, key=lambda entry: entry.get("index", 0))
-    if count and [entry.get("index") for entry in ordered] != list(range(count)):
+    by_index = {entry.get("index"): entry.get("embedding") for entry in data if isinstance(entry.get("index"), int | float)}
+    if by_index.keys() != set(range(count)):
         raise InvalidAnswerError("the embeddings' indexes are not those of the texts")
-    rows = [_row(entry.get("embedding")) for entry in ordered]
+    rows = [_row(by_index[place]) for place in range(count)]
     expected = dimensions or (len(rows[0]) if rows else 0)
     if wrong := [len(row) for row in rows if len(row) != expected or not expected]:
         raise InvalidAnswerError(f"an embedding of {wrong[0]} dimensions, expected {expected or 'some'}")
@@ -65,7 +66,7 @@ def _row(value: object) -> Vectors:
         if isinstance(value, str):
             return np.frombuffer(base64.b64decode(value, validate=True), "<f4")
         if isinstance(value, list):
-            return np.array(value, np.float32)
+            return np.array(value, np.float32).reshape(len(value))  # a list of lists is no vector
     except (binascii.Error, ValueError, TypeError) as error:
         raise InvalidAnswerError(f"an embedding that cannot be decoded: {error}") from error
     raise InvalidAnswerError(f"an embedding is {type(value).__name__}, expected base64 or an array")
@@ -107,16 +108,18 @@ def failure(status: int, answer_headers: Mapping[str, str], body: bytes) -> Embe
 def _error_fields(body: bytes) -> tuple[str, str | None, str | None]:
     try:
         error = orjson.loads(body)["error"]
-        return str(error["message"])[:500], error.get("code"), error.get("param")
+        param = error.get("param")
+        return str(error["message"])[:500], error.get("code"), param if isinstance(param, str) else None
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return body[:200].decode(errors="replace"), None, None
 
 
 def _seconds(text: str | None) -> float | None:
     try:
-        return max(float(text), 0.0) if text is not None else None
+        seconds = float(text) if text is not None else None
     except ValueError:
         return None
+    return max(seconds, 0.0) if seconds is not None and math.isfinite(seconds) else None
 
 
 def truncated_of(answer_headers: Mapping[str, str]) -> int:
