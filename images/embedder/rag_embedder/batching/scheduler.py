@@ -175,11 +175,7 @@ class Scheduler:
         self._last_callers = len({id(entry.call) for entry in batch})
         self._running[lane.name] = len(batch)
         try:
-            vectors = await self._compute([entry.call.texts[entry.place] for entry in batch])
-            if not np.isfinite(vectors).all():
-                raise EngineError("the engine computed NaN or infinity")
-            for entry, vector in list(zip(batch, vectors, strict=True)):  # as many as texts, or none is believed
-                entry.call.store(entry.place, vector)
+            _tell(batch, await self._compute([entry.call.texts[entry.place] for entry in batch]))
         except EngineError as error:
             self._failed(batch, error)
         except Exception as error:
@@ -197,7 +193,7 @@ class Scheduler:
         self._failures += 1
         logger.error("a batch failed", extra={"texts": len(batch), "error": str(error)})
         for entry in batch:
-            entry.call.fail(RequestError(500, f"failed to compute: {error}", code="engine_failed"))
+            entry.call.fail(_failure(error))
 
     def _learn(self, lane: Lane, batch: list[Waiting], seconds: float) -> None:
         # Only from what was computed: memory that runs out at once would make large batches look cheap, and the next ones larger.
@@ -212,3 +208,20 @@ class Scheduler:
         else:
             # A tenth of the whole is a ninth of what the others take.
             self._owed_to_bulk += seconds * BULK_SHARE / (1 - BULK_SHARE)
+
+
+def _tell(batch: list[Waiting], vectors: Vectors) -> None:
+    """Give each text its vector. One whose numbers overflow costs its own caller the answer, not those who share its batch."""
+    sound = np.all(np.isfinite(vectors), axis=1)
+    nonsense = EngineError("the engine computed NaN or infinity")
+    if not sound.any():
+        raise nonsense
+    for entry, vector, usable in list(zip(batch, vectors, sound, strict=True)):  # as many as texts, or none is believed
+        if usable:
+            entry.call.store(entry.place, vector)
+        else:
+            entry.call.fail(_failure(nonsense))
+
+
+def _failure(error: EngineError) -> RequestError:
+    return RequestError(500, f"failed to compute: {error}", code="engine_failed")

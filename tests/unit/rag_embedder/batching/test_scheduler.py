@@ -213,6 +213,24 @@ async def test_a_queue_without_its_owner_asks_for_a_restart() -> None:
         assert (engine.scheduler.not_alive() or "").startswith("nobody works on the queue any more: AttributeError: ")
 
 
+async def test_a_text_that_becomes_nan_fails_its_own_caller_and_not_those_who_share_its_batch() -> None:
+    async with machine(rate=0.0001) as engine:
+        compute = engine.scheduler._compute
+
+        async def overflows(texts: Sequence[TokenIds]) -> Vectors:
+            vectors = await compute(texts)
+            vectors[[len(text) == 13 for text in texts]] = float("nan")
+            return vectors
+
+        engine.scheduler._compute = overflows
+        calls = [engine.submit(length).wait() for length in (12, 13, 14)]
+        found = await asyncio.gather(*calls, return_exceptions=True)
+    assert len(engine.batches) == 1
+    assert isinstance(found[1], RequestError)
+    assert "NaN" in found[1].message
+    assert [vector.tolist() for vector in (found[0], found[2])] == [[[0, 12]], [[0, 14]]]  # type: ignore[union-attr]
+
+
 async def test_nan_is_a_failure_and_never_an_answer() -> None:
     class Damaged(Machine):
         async def compute(self, texts):  # type: ignore[no-untyped-def]
