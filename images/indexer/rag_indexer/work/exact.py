@@ -19,6 +19,7 @@ import orjson
 from numpy.typing import NDArray
 
 from rag_indexer.errors import EmbedderError
+from rag_indexer.evaluate.asking import retrieve
 from rag_indexer.evaluate.bootstrap import paired_difference
 from rag_indexer.evaluate.job import EvaluationSettings
 from rag_indexer.evaluate.questions import Question, parse
@@ -140,7 +141,7 @@ async def _asked(settings: EvaluationSettings, revision: str, questions: list[Qu
             async with gate:
                 body = {"query": question.text, "k": DEPTH, "groupBy": "chunk"}
                 try:
-                    reply = await http.post("/v1/retrieve", json=body, headers={headers.REVISION: revision})
+                    reply, _ = await retrieve(http, body, revision)
                 except httpx.HTTPError:
                     return None
             whole = (
