@@ -238,4 +238,5 @@ def _content(content: Any, path: str) -> str:
     for i, part in enumerate(content):
         if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
             raise BadRequestError(f"{path}[{i}]: only parts of type text are supported", param=f"{path}[{i}]", code="unsupported_value")
-    return "".join(part["text"] for part in content)
+    # As vLLM joins them: side by side, the last word of one and the first of the next would be one word.
+    return "\n".join(part["text"] for part in content)

@@ -34,7 +34,7 @@ def test_a_chat_is_parsed_into_system_turns_and_question() -> None:
         }
     )
 
-    assert (request.system, request.turns, request.question) == ("S1\n\nS2", (Turn("user", "ab"), Turn("assistant", "c")), "why?")
+    assert (request.system, request.turns, request.question) == ("S1\n\nS2", (Turn("user", "a\nb"), Turn("assistant", "c")), "why?")
     assert (request.k, request.filter, request.max_tokens, request.stream, request.include_usage) == (4, {"f": 1}, 9, True, True)
     assert request.sampling == {"temperature": 0.5, "stop": ["x"]}
 
