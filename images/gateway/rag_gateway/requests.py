@@ -72,7 +72,7 @@ def body_of(raw: bytes) -> dict[str, Any]:
 def retrieve_request(body: dict[str, Any]) -> RetrieveRequest:
     """`{query, k, groupBy, filter}`."""
     _refuse_others(body, ("query", "k", "groupBy", "filter", "user"))
-    group_by = body.get("groupBy", "chunk")
+    group_by: Any = "chunk" if body.get("groupBy") is None else body["groupBy"]
     if group_by not in ("chunk", "document"):
         raise BadRequestError(f"groupBy: {group_by!r} is not known, allowed: chunk, document", param="groupBy")
     return RetrieveRequest(_text(body, "query"), _k(body, "k"), group_by, body.get("filter"))

@@ -143,3 +143,8 @@ def test_an_error_has_openais_shape() -> None:
 
     assert error.body() == {"error": {"message": "k: too many", "type": "invalid_request_error", "code": "invalid_value", "param": "k"}}
     assert GatewayError("x").status == 500
+
+
+def test_a_parameter_that_is_null_is_not_given() -> None:
+    nothing: dict[str, Any] = dict.fromkeys(("k", "groupBy", "filter", "user", "expr"))
+    assert retrieve_request({"query": "a", **nothing}) == retrieve_request({"query": "a"})

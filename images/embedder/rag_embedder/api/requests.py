@@ -29,7 +29,7 @@ class EmbeddingRequest:
 def parse(body: bytes, model: str, native_dimensions: int, default_dimensions: int) -> EmbeddingRequest:
     """The request in `body`. Raises `RequestError`."""
     asked = _object(body)
-    if unknown := asked.keys() - _KNOWN:
+    if unknown := {name for name, value in asked.items() if value is not None} - _KNOWN:
         name = min(unknown)
         raise bad_request(f"{name}: unknown parameter, allowed: {', '.join(sorted(_KNOWN))}", name)
     if asked.get("model") != model:

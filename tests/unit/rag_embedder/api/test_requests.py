@@ -64,6 +64,11 @@ def test_a_single_text_floats_and_the_served_dimensions_are_the_defaults() -> No
     assert (asked.texts, asked.encoding, asked.dimensions) == (["hello"], "float", 32)
 
 
+def test_a_parameter_that_is_null_is_not_given() -> None:
+    nothing: dict[str, Any] = dict.fromkeys(("encoding_format", "dimensions", "user", "truncate"))
+    assert parse(input="a", **nothing) == parse(input="a")
+
+
 def test_2048_texts_are_taken() -> None:
     assert len(parse(input=["a"] * 2048).texts) == 2048
 
