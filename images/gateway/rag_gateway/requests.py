@@ -20,6 +20,8 @@ from .prompt import Turn
 MAX_K = 1_000
 MAX_QUERY_BYTES = 64 * 1024
 MAX_MESSAGES = 1_000
+# OpenAI takes 0, which vLLM refuses; the likeliest token alone is within either.
+LEAST_TOP_P = 1e-6
 
 GroupBy = Literal["chunk", "document"]
 
@@ -180,6 +182,10 @@ def _number(low: float, high: float) -> Callable[[Any, str], float]:
     return check
 
 
+def _top_p(value: Any, name: str) -> float:
+    return max(_number(0, 1)(value, name), LEAST_TOP_P)
+
+
 def _seed(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
         raise BadRequestError(f"{name}: {value!r:.60} is not a 64-bit integer", param=name)
@@ -195,7 +201,7 @@ def _stop(value: Any, name: str) -> list[str]:
 
 _SAMPLING: dict[str, Callable[[Any, str], Any]] = {
     "temperature": _number(0, 2),
-    "top_p": _number(0, 1),
+    "top_p": _top_p,
     "presence_penalty": _number(-2, 2),
     "frequency_penalty": _number(-2, 2),
     "seed": _seed,

@@ -148,3 +148,8 @@ def test_an_error_has_openais_shape() -> None:
 def test_a_parameter_that_is_null_is_not_given() -> None:
     nothing: dict[str, Any] = dict.fromkeys(("k", "groupBy", "filter", "user", "expr"))
     assert retrieve_request({"query": "a", **nothing}) == retrieve_request({"query": "a"})
+
+
+@pytest.mark.parametrize(("asked", "sent"), [(0, 1e-6), (0.3, 0.3), (1, 1)])
+def test_the_likeliest_token_alone_is_asked_for_as_every_generator_takes_it(asked: float, sent: float) -> None:
+    assert chat_request({"messages": [USER], "top_p": asked}).sampling == {"top_p": sent}
