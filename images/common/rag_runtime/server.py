@@ -22,7 +22,7 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rag_runtime import health as health_routes
-from rag_runtime import upgrades
+from rag_runtime import http1
 from rag_runtime.health import Health
 
 logger = logging.getLogger(__name__)
@@ -229,7 +229,7 @@ async def _listening(listeners: Sequence[Listener], in_flight_seconds: float) ->
 def _config(listener: Listener, in_flight_seconds: float) -> uvicorn.Config:
     return uvicorn.Config(
         listener.app,
-        http=upgrades.Protocol,
+        http=http1.Protocol,
         ws="none",
         lifespan="off",
         access_log=False,

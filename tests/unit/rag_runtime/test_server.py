@@ -182,3 +182,21 @@ async def test_a_client_that_takes_the_server_for_a_proxy_is_refused() -> None:
     writer.close()
     service.stop.request()
     await service.task
+
+
+async def test_a_head_without_an_end_is_refused_before_it_fills_the_memory() -> None:
+    service = Service()
+    api, _ = await service.ready()
+    reader, writer = await asyncio.open_connection(HOST, int(api.rpartition(":")[2]))
+    writer.write(b"GET /fast HTTP/1.1\r\nhost: x\r\nx-long: ")
+    refused = asyncio.create_task(reader.readuntil(b"\r\n"))
+    async with asyncio.timeout(10):
+        for _ in range(64):
+            writer.write(b"x" * 2**14)
+            await asyncio.sleep(0)
+            if refused.done():
+                break
+        assert (await refused).startswith(b"HTTP/1.1 400 ")
+    writer.close()
+    service.stop.request()
+    await service.task
