@@ -138,9 +138,12 @@ class Pool:
 
         def read() -> str:
             try:
-                return path.read_text().strip()
+                key = path.read_text(errors="replace").strip()
             except OSError as error:
                 raise UnavailableError(f"failed to read the credentials {credentials!r}", code="credentials_missing") from error
+            if not key.isprintable() or "\ufffd" in key:  # two lines, for example: no header can carry them
+                raise UnavailableError(f"the credentials {credentials!r} hold no API key", code="credentials_invalid")
+            return key
 
         return read
 
