@@ -82,6 +82,9 @@ class EmbedderApp:
         except HungUpError:
             self._metrics.answered(lane, 499)  # nginx's number for it; no standard one exists
             raise
+        except Exception:
+            self._metrics.answered(lane, 500)
+            raise
         self._metrics.answered(lane, answer.status)
         return answer
 
