@@ -31,6 +31,8 @@ TOKENIZE_PATH = "/tokenize"
 TOKENIZE_SECONDS = 2.0
 # One event; an answer of this many bytes without a line's end is something else.
 MAX_LINE_BYTES = 1024 * 1024
+# Of one prompt: it may be what its generator goes away for, and must not end one after the other.
+ATTEMPTS = 3
 _RETRYABLE = frozenset({429, 500, 502, 503, 504})
 # A kept connection stays with its pod: it would bring new work to one that drains, and none to one that was just added. Beside a
 # generation a connection costs nothing, without TLS.
@@ -175,12 +177,13 @@ class GeneratorClient:
         )
         first_token = deadline.within(self._timeouts.first_token)
         self._budget.earn()
-        while True:
+        for attempt in range(1, ATTEMPTS + 1):
             try:
                 return await self._start(body, first_token, deadline)
             except UnavailableError:
-                if not self._budget.spend():
+                if attempt == ATTEMPTS or not self._budget.spend():
                     raise
+        raise AssertionError("unreachable")
 
     def _post(self, path: str, body: bytes, deadline: Deadline, timeout: aiohttp.ClientTimeout) -> Any:
         named = {

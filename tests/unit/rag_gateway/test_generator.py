@@ -12,7 +12,7 @@ from aiohttp import web
 from doubles.web import Double
 from rag_gateway.deadline import Deadline
 from rag_gateway.errors import UpstreamError
-from rag_gateway.generator import GeneratorClient, Timeouts
+from rag_gateway.generator import ATTEMPTS, GeneratorClient, Timeouts
 from rag_runtime.contracts.routing import GeneratorRoute
 from rag_runtime.retry import RetryBudget
 
@@ -65,11 +65,19 @@ async def test_a_generator_that_goes_before_its_first_token_is_asked_again(befor
 
 
 async def test_a_generator_that_always_goes_is_asked_within_the_budget() -> None:
-    double = Scripted([], [], [])
+    double = Scripted([], [])
 
     with pytest.raises(UpstreamError):
-        await generated(double, RetryBudget(reserve=2))
-    assert double.asked == 3
+        await generated(double, RetryBudget(reserve=1))
+    assert double.asked == 2
+
+
+async def test_a_prompt_that_ends_its_generator_does_not_end_them_all() -> None:
+    double = Scripted(*[[]] * 20)
+
+    with pytest.raises(UpstreamError):
+        await generated(double)
+    assert double.asked == ATTEMPTS == 3
 
 
 async def test_a_generator_that_goes_after_its_first_token_is_not_asked_again() -> None:
