@@ -59,6 +59,15 @@ def test_a_document_id_with_special_characters_finds_its_own_chunks_only(shared:
     assert shared.ledger_of([document])[document].version == "v1"
 
 
+def test_a_document_id_with_special_characters_is_deleted_from_the_ledger_alone(shared: MilvusIndex) -> None:
+    others = ["deleting/a", "deleting/b"]
+    awkward = [*AWKWARD, f"s/x','{others[0]}"]
+    shared.put_ledger([LedgerRow(document, "v1", "done") for document in (*others, *awkward)])
+    for document in awkward:
+        shared.delete_ledger([document])
+    assert sorted(shared.ledger_of([*others, *awkward])) == others
+
+
 def test_what_is_too_large_at_once_is_read_in_parts(shared: MilvusIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     chunks = [chunk for document in ("parts/a", "parts/b") for chunk in chunks_for(document, 40)]
     shared.insert_chunks(chunks)

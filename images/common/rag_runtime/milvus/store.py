@@ -127,7 +127,7 @@ class MilvusIndex:
 
     def delete_chunks(self, keys: Sequence[str]) -> None:
         """By primary key: the one kind of deletion that every server knows."""
-        self._delete(self.name, keys)
+        self._delete(self.name, names.KEY, keys)
 
     def put_ledger(self, rows: Sequence[LedgerRow]) -> None:
         """An upsert by document."""
@@ -137,12 +137,13 @@ class MilvusIndex:
 
     def delete_ledger(self, documents: Sequence[str]) -> None:
         """By primary key."""
-        self._delete(self.ledger, documents)
+        self._delete(self.ledger, names.DOCUMENT, documents)
 
-    def _delete(self, collection: str, keys: Sequence[str]) -> None:
-        for batch in _batches(keys):
+    def _delete(self, collection: str, key: str, values: Sequence[str]) -> None:
+        """Not by the client's `ids`: it puts them between single quotes as they are, and a document's id may hold one."""
+        for batch in _batches(values):
             with translated(f"delete from {collection}"):
-                self._client.delete(collection, ids=list(batch), timeout=CALL_SECONDS)
+                self._client.delete(collection, filter=f"{key} in {literal_list(batch)}", timeout=CALL_SECONDS)
 
     def flush(self) -> None:
         """Both collections at once: 2.5 to 3.3 s each where segments are sealed."""
