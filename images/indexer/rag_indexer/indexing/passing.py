@@ -16,15 +16,16 @@ from functools import partial
 from rag_indexer.errors import IndexerError
 from rag_indexer.indexing.batching import batches, each, first_reason
 from rag_indexer.indexing.deleting import Held, delete_gone
+from rag_indexer.indexing.leaving import LeftOut
 from rag_indexer.indexing.preparing import Batch, Preparing
 from rag_indexer.indexing.reading import Listed, Reader, Select, take_listing
 from rag_indexer.indexing.rereading import Rereading
 from rag_indexer.indexing.spool import Spool
 from rag_indexer.indexing.target import Target
 from rag_indexer.indexing.threads import Threads
-from rag_indexer.indexing.writing import write
+from rag_indexer.indexing.writing import LostWriteError, write
 from rag_indexer.sources.port import Source
-from rag_runtime.milvus.errors import IncompleteReadError, MissingError
+from rag_runtime.milvus.errors import IncompleteReadError, MilvusError
 
 logger = logging.getLogger(__name__)
 
@@ -47,13 +48,16 @@ class PassStoppedError(IndexerError):
 
 @dataclass
 class Outcome:
-    """What a pass came to for one index. `applied`: it holds everything the listing has (what failed is in its ledger)."""
+    """What a pass came to for one index. `applied`: it holds everything the listing has (what failed is in its ledger).
+
+    `failure`: it fell out of the pass.
+    """
 
     listed: Listed
     applied: bool = True
     held: Held | None = None
     error: str = ""
-    embedder_failed: bool = False
+    failure: Exception | None = None
     seconds: float = 0.0
 
 
@@ -77,8 +81,9 @@ class SourcePass:
         self._clock = clock
         self._on_read = on_read
         self._threads = Threads()
-        self._rereading = Rereading(self._targets, spool, self._threads)
-        self._preparing = Preparing(self._targets, spool, clock)
+        self._left_out = LeftOut(self._targets, spool)
+        self._rereading = Rereading(self._targets, spool, self._threads, self._left_out)
+        self._preparing = Preparing(self._targets, spool, clock, self._left_out)
         self._stopping = False
 
     def stop(self) -> None:
@@ -86,7 +91,7 @@ class SourcePass:
         self._stopping = True
 
     async def run(self) -> dict[str, Outcome]:
-        """One pass. An index without its collections or its embedder gets an error of its own and does not hold up the others.
+        """One pass. Of several indexes, one whose collections or embedder fail gets an error of its own and does not hold up the others.
 
         When it returns or raises, nothing of it writes any more.
         """
@@ -104,32 +109,36 @@ class SourcePass:
         listed = await take_listing(self._source, self._spool, self._select, now=began, low=low, high=high)
         logger.debug("listed", extra={"source": self._source.name, "listing": listed.id, "documents": listed.documents})
         outcomes = {name: Outcome(listed) for name in self._targets}
-        for name in list(self._targets):
+        for name in self._targets:
             await self._delete(name, outcomes[name])
         self._plan()
-        await self._preparing.leave_out_the_away()
         changes = sum(self._spool.planned(name) for name in self._targets)
         if changes or any(outcome.held for outcome in outcomes.values()):
             logger.info("changes", extra={"source": self._source.name, "listing": listed.id, "of": listed.documents, "documents": changes})
         await self._apply(changes)
-        for repair in range(REPAIRS + 1):
-            lost = await self._rereading.lost()
-            if not lost:
-                break
-            logger.warning("acknowledged writes were lost; writing them again", extra={"documents": len(lost)})
-            if repair == REPAIRS:
-                raise IndexerError(f"{len(lost)} documents were written and acknowledged {REPAIRS + 1} times and cannot be read")
-            await self._apply(len(lost))
+        await self._repair()
         for name, outcome in outcomes.items():
-            outcome.error = outcome.error or self._why_not(name)
-            outcome.embedder_failed = name in self._preparing.failed
+            outcome.failure = self._left_out.why.get(name)
+            outcome.error = str(outcome.failure) if outcome.failure else self._targets[name].mismatch
             outcome.seconds = self._clock() - began
             outcome.applied = outcome.held is None and not outcome.error
         return outcomes
 
-    def _why_not(self, name: str) -> str:
-        mismatch = self._targets[name].mismatch if name in self._targets else ""
-        return self._preparing.away.get(name) or self._preparing.failed.get(name) or mismatch
+    async def _repair(self) -> None:
+        """Write again what was acknowledged and lost."""
+        for _ in range(REPAIRS):
+            if not (lost := await self._lost()):
+                return
+            await self._apply(sum(map(len, lost.values())))
+        for name, documents in (await self._lost()).items():
+            text = f"{len(documents)} documents were written and acknowledged {REPAIRS + 1} times and cannot be read"
+            self._left_out.add(name, LostWriteError(text))
+
+    async def _lost(self) -> dict[str, set[str]]:
+        lost = await self._rereading.lost()
+        for name, documents in lost.items():
+            logger.warning("acknowledged writes were lost", extra={"index": name, "documents": len(documents)})
+        return lost
 
     async def _delete(self, name: str, outcome: Outcome) -> None:
         target = self._targets[name]
@@ -139,16 +148,14 @@ class SourcePass:
             outcome.held = await self._threads.run(remove)
             if target.counts.deleted > deleted:
                 self._rereading.wrote(name)
-        except MissingError as error:
-            outcome.error = str(error)
-            del self._targets[name]
+        except (MilvusError, LostWriteError) as error:
+            self._left_out.add(name, error)
 
     def _plan(self) -> None:
         self._spool.clear_plan()
         for target in self._targets.values():
-            if target.mismatch:
-                continue
-            self._spool.plan_changes(target.name, self._source.name, target.recipe, self._clock())
+            if not target.mismatch and target.name not in self._left_out:
+                self._spool.plan_changes(target.name, self._source.name, target.recipe, self._clock())
 
     async def _apply(self, changes: int) -> None:
         if not changes:
@@ -195,9 +202,14 @@ class SourcePass:
 
     async def _write_one(self, name: str, batch: Batch) -> None:
         target = self._targets[name]
-        if batch.plans[name]:
-            self._rereading.wrote(name)
+        if not batch.plans[name] or name in self._left_out:
+            return
+        self._rereading.wrote(name)
+        try:
             await self._threads.run(write, target, batch.plans[name], batch.vectors[name], self._spool)
+        except (MilvusError, LostWriteError) as error:
+            self._left_out.add(name, error)
+        else:
             target.on_progress()
 
 

@@ -1,30 +1,34 @@
 """Between reading and writing: what each document takes in each index, and the vectors for it. Each text is embedded once for all indexes.
 
-An embedder that is away, refuses or fails costs its own indexes their changes in this pass; the others go on without them.
+An embedder that is away, refuses or fails costs its own indexes their changes in this pass, and so does a store that cannot be read; the
+others go on without them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rag_indexer.errors import EmbedderError
 from rag_indexer.indexing import planning
 from rag_indexer.indexing.embedding import Refused
+from rag_indexer.indexing.leaving import LeftOut
 from rag_indexer.indexing.planning import Plan
 from rag_indexer.indexing.reading import Document
 from rag_indexer.indexing.spool import Spool
 from rag_indexer.indexing.target import Target
+from rag_runtime.milvus.errors import MilvusError
 from rag_runtime.milvus.rows import Vector
-
-logger = logging.getLogger(__name__)
 
 # How long an embedder may take to say that it is there, where other indexes wait.
 AWAY_SECONDS = 5.0
 # How long one that fails is asked again, where indexes of other embedders wait.
 PATIENCE_SECONDS = 30.0
+
+
+class AwayError(EmbedderError):
+    """The embedder was of no use from the beginning: nothing was left half done."""
 
 
 @dataclass
@@ -38,60 +42,53 @@ class Batch:
 
 
 class Preparing:
-    """Prepares what one pass writes into `targets`, which lose those that fell out of it."""
+    """Prepares what one pass writes into `targets`."""
 
-    def __init__(self, targets: Mapping[str, Target], spool: Spool, clock: Callable[[], float]) -> None:
+    def __init__(self, targets: Mapping[str, Target], spool: Spool, clock: Callable[[], float], left_out: LeftOut) -> None:
         self._targets = targets
         self._spool = spool
         self._clock = clock
-        # Why the changes of an index wait: its embedder was away from the beginning, or failed at them.
-        self.away: dict[str, str] = {}
-        self.failed: dict[str, str] = {}
-
-    async def leave_out_the_away(self) -> None:
-        """Changes wait for the embedder of their own index alone. With one index there is nobody to hold up, and the pass is patient."""
-        wanting = [target for target in self._targets.values() if self._spool.planned(target.name)]
-        if len(self._targets) == 1:
-            return
-        answers = await asyncio.gather(*(target.embedder.why_away(AWAY_SECONDS) for target in wanting))
-        for target, reason in zip(wanting, answers, strict=True):
-            if reason:
-                self._leave_out(target.name, reason, self.away)
+        self._left_out = left_out
+        self._away: dict[str, asyncio.Future[str]] = {}
 
     async def prepare(self, batch: Batch) -> None:
-        """Fill in plans and vectors. Raises `EmbedderError` where one index is all there is."""
-        await asyncio.gather(
-            *(asyncio.to_thread(self._plan, target, batch) for target in self._targets.values() if self._takes(target.name))
-        )
+        """Fill in plans and vectors. Raises `EmbedderError` and `MilvusError` where one index is all there is."""
+        await asyncio.gather(*(self._planned(target, batch) for target in self._targets.values() if target.name not in self._left_out))
         alike: dict[str, list[str]] = {}
         for name in batch.plans:
             alike.setdefault(self._targets[name].content, []).append(name)
         await asyncio.gather(*(self._embed(batch, names) for names in alike.values()))
 
-    def _takes(self, name: str) -> bool:
-        return name not in self.away and name not in self.failed
-
-    def _leave_out(self, name: str, reason: str, why: dict[str, str]) -> None:
-        if name not in why:
-            logger.warning("its embedder is of no use now; the index waits", extra={"index": name, "reason": reason})
-            why[name] = reason
-        self._spool.clear_plan(name)
+    async def _planned(self, target: Target, batch: Batch) -> None:
+        try:
+            await asyncio.to_thread(self._plan, target, batch)
+        except MilvusError as error:
+            self._left_out.add(target.name, error)
 
     async def _embed(self, batch: Batch, names: Sequence[str]) -> None:
         """`names` are indexes that cut and embed alike."""
         try:
-            answers = await self._targets[names[0]].embedder.embed(_texts(batch, names), patience=self._patience())
+            answers = await self._answers(self._targets[names[0]], _texts(batch, names))
         except EmbedderError as error:
-            if len(self._targets) == 1:
-                raise
             answers = {}
             for name in names:
                 if _texts(batch, [name]):
-                    self._leave_out(name, str(error), self.failed)
+                    self._left_out.add(name, error)
                     del batch.plans[name]
         for name in names:
             if name in batch.plans:
                 self._settle(batch, name, answers)
+
+    async def _answers(self, target: Target, texts: set[str]) -> dict[str, Vector | Refused]:
+        """Changes wait for the embedder of their own index alone. With one index there is nobody to hold up, and the pass is patient."""
+        if texts and len(self._targets) > 1 and (reason := await self._why_away(target)):
+            raise AwayError(reason)
+        return await target.embedder.embed(texts, patience=self._patience())
+
+    async def _why_away(self, target: Target) -> str:
+        if target.content not in self._away:
+            self._away[target.content] = asyncio.ensure_future(target.embedder.why_away(AWAY_SECONDS))
+        return await self._away[target.content]
 
     def _patience(self) -> float:
         return PATIENCE_SECONDS if len({target.content for target in self._targets.values()}) > 1 else float("inf")

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
+from rag_indexer.indexing.leaving import LeftOut
 from rag_indexer.indexing.spool import Spool
 from rag_indexer.indexing.target import Target
 from rag_indexer.indexing.threads import Threads
@@ -24,12 +25,13 @@ FLUSH_SECONDS = 10.0
 
 
 class Rereading:
-    """What one pass wrote into `targets`, which lose those that fell out of it."""
+    """What one pass wrote into `targets`."""
 
-    def __init__(self, targets: Mapping[str, Target], spool: Spool, threads: Threads) -> None:
+    def __init__(self, targets: Mapping[str, Target], spool: Spool, threads: Threads, left_out: LeftOut) -> None:
         self._targets = targets
         self._spool = spool
         self._threads = threads
+        self._left_out = left_out
         # A pass that failed may have left something that was not read again.
         self._written = {name for name in targets if next(spool.written(name, page=1), None)}
 
@@ -46,26 +48,33 @@ class Rereading:
                 with contextlib.suppress(MilvusError):
                     await self._threads.run(self._targets[name].store.flush)
 
-    async def lost(self) -> set[str]:
-        """Flush, then look for everything written: the documents that are not there, which are planned anew."""
-        lost: set[str] = set()
+    async def lost(self) -> dict[str, set[str]]:
+        """Flush, then look for everything written: the documents of each index that are not there, which are planned anew."""
+        lost: dict[str, set[str]] = {}
         self._spool.clear_plan()
         for name in self._unread():
-            lost |= await self._threads.run(self._lost_of, name)
+            try:
+                lost[name] = await self._threads.run(self._lost_of, name)
+            except MilvusError as error:
+                # It stays remembered: the next pass looks.
+                self._left_out.add(name, error)
             self._written.discard(name)
-        return lost
+        return {name: documents for name, documents in lost.items() if documents and name not in self._left_out}
 
     async def look_before_leaving(self) -> None:
         """The pass ends early, and the process may be about to: what is in the ledger as done must be there all the same."""
         await self._threads.ended()
         try:
             if lost := await self.lost():
-                logger.warning("acknowledged writes were lost; the next pass writes them again", extra={"documents": len(lost)})
+                logger.warning(
+                    "acknowledged writes were lost; the next pass writes them again", extra={"documents": sum(map(len, lost.values()))}
+                )
         except MilvusError as error:
             logger.warning("what was written could not be read again; the next pass looks", extra={"reason": str(error)})
 
     def _unread(self) -> list[str]:
-        return sorted(self._written & self._targets.keys())
+        """Of an index whose store fails nothing can be learned in this pass."""
+        return sorted(name for name in self._written if not isinstance(self._left_out.why.get(name), MilvusError))
 
     def _lost_of(self, name: str) -> set[str]:
         store = self._targets[name].store
@@ -77,7 +86,8 @@ class Rereading:
             store.put_ledger(rows)
             self._spool.put_ledger(name, rows)
         self._spool.clear_written(name)
-        self._spool.plan_again(name, missing)
+        if name not in self._left_out:
+            self._spool.plan_again(name, missing)
         return missing
 
     def _missing(self, name: str) -> set[str]:

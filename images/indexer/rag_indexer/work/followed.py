@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from rag_indexer.errors import EmbedderError, PermanentError, SourceError
+from rag_indexer.indexing.preparing import AwayError
 from rag_indexer.indexing.target import Target
 from rag_indexer.work.context import Model
 from rag_indexer.work.freshness import SyncReport
 from rag_runtime.contracts.index import Index, SourceSpec
 from rag_runtime.contracts.index_status import EmbedderSeen, Observed
+from rag_runtime.milvus.errors import LoginError, MissingError, NotOursError
 
 
 @dataclass
@@ -27,6 +30,17 @@ class Followed:
     verdicts: dict[str, EmbedderSeen] = field(default_factory=dict)  # the last ones, by the embedder's address
     observed: Observed | None = None
     locked_out: bool = False  # its Milvus did not let us in
+
+    def doubt(self, error: Exception) -> None:
+        """A pass ended with this for the index: what does not hold for sure any more is looked at anew."""
+        self.locked_out = isinstance(error, LoginError)
+        if not isinstance(error, SourceError | PermanentError | AwayError):
+            # What was written is not known.
+            self.ledger_read = float("-inf")
+        if isinstance(error, EmbedderError) and not isinstance(error, AwayError):
+            self.probed = float("-inf")
+        if isinstance(error, MissingError | NotOursError):
+            self.report.error(str(error))
 
 
 def is_live(index: Index | None) -> bool:

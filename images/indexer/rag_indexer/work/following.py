@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from rag_indexer.errors import EmbedderError, PermanentError, SourceError
+from rag_indexer.errors import SourceError
 from rag_indexer.indexing.passing import Outcome, PassStoppedError, SourcePass
 from rag_indexer.indexing.spool import Spool
 from rag_indexer.kube import KubeError
@@ -26,7 +26,6 @@ from rag_indexer.work.looking import look_at
 from rag_indexer.work.metrics import APPLIED, FAILED, HELD, STOPPED, IndexState, SyncMetrics
 from rag_indexer.work.unexpected import told
 from rag_runtime.contracts.index import Index, SourceSpec
-from rag_runtime.milvus.errors import LoginError, MissingError, NotOursError
 
 logger = logging.getLogger(__name__)
 
@@ -194,13 +193,14 @@ class Syncer:
             return await self._tell(followed)
         try:
             result = await self._run_pass(spec, usable)
-            self._due[source_key(spec)] = started + spec.sync_interval
+            is_unsure = any(each.ledger_read == float("-inf") for each in usable)
+            self._due[source_key(spec)] = _soon(spec) if is_unsure else started + spec.sync_interval
         except Exception as error:
             result = STOPPED if isinstance(error, PassStoppedError) else FAILED
             self._failed(spec, usable, error)
             if isinstance(error, SourceError):
                 await self._sources.forget(spec)
-            self._due[source_key(spec)] = time.monotonic() + min(RETRY_SECONDS, spec.sync_interval)
+            self._due[source_key(spec)] = _soon(spec)
         self.metrics.passed(spec.name, result, time.monotonic() - started)
         return await self._tell(followed)
 
@@ -218,17 +218,24 @@ class Syncer:
             self._running = None
             telling.cancel()
             await asyncio.wait({telling})
-        for each in followed:
-            outcome: Outcome = outcomes[each.target.name]
-            each.report.passed(spec.name, outcome, each.target, self._spool)
-            if outcome.error:
-                each.ledger_read = float("-inf")
-            if outcome.embedder_failed:
-                each.probed = float("-inf")
-            await self._drop_removed_sources(each, outcome)
-        if any(outcome.error for outcome in outcomes.values()):
+        results = [await self._settle(spec, each, outcomes[each.target.name]) for each in followed]
+        return next(result for result in (FAILED, HELD, APPLIED) if result in results)
+
+    async def _settle(self, spec: SourceSpec, followed: Followed, outcome: Outcome) -> str:
+        """What a pass came to for one index; what fails here is its own."""
+        followed.report.passed(spec.name, outcome, followed.target, self._spool)
+        failure = outcome.failure
+        if failure is None:
+            try:
+                await self._drop_removed_sources(followed, outcome)
+            except Exception as error:
+                failure = error
+                followed.report.failed(spec.name, told(error, index=followed.target.name))
+        if failure is not None:
+            followed.doubt(failure)
+        if failure is not None or outcome.error:
             return FAILED
-        return HELD if any(outcome.held for outcome in outcomes.values()) else APPLIED
+        return HELD if outcome.held else APPLIED
 
     async def _drop_removed_sources(self, followed: Followed, outcome: Outcome) -> None:
         """Documents of a source that the spec no longer has. The same guard holds them when they are many."""
@@ -245,14 +252,7 @@ class Syncer:
         logger.warning("the pass failed", extra={"source": spec.name, "reason": reason, "kind": type(error).__name__})
         for each in followed:
             each.report.failed(spec.name, reason)
-            each.locked_out = isinstance(error, LoginError)
-            if not isinstance(error, SourceError | PermanentError):
-                # What was written is not known for sure.
-                each.ledger_read = float("-inf")
-            if isinstance(error, EmbedderError):
-                each.probed = float("-inf")
-            if isinstance(error, MissingError | NotOursError):
-                each.report.error(str(error))
+            each.doubt(error)
 
     async def _tell_now_and_then(self, followed: list[Followed]) -> None:
         """A pass over many documents takes long; people want to see it move."""
@@ -264,3 +264,7 @@ class Syncer:
         for each in followed:
             each.report.measure(each.target, self._spool)
             await each.report.changed()
+
+
+def _soon(spec: SourceSpec) -> float:
+    return time.monotonic() + min(RETRY_SECONDS, spec.sync_interval)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
 
 from doubles.embedder import EmbedderDouble
 from doubles.indexing import CHUNKING, DIMENSIONS, Corpus, differences, expected_chunks, text_of
@@ -25,11 +26,12 @@ from rag_indexer.sources import opening
 from rag_indexer.sources.opening import Surroundings
 from rag_indexer.work import comparing
 from rag_indexer.work.followed import Followed
-from rag_indexer.work.following import Syncer
+from rag_indexer.work.following import RETRY_SECONDS, Syncer
 from rag_indexer.work.freshness import SyncReport
 from rag_runtime.contracts.index import Index
 from rag_runtime.embeddings import EmbeddingsClient
 from rag_runtime.milvus.errors import UnavailableError
+from rag_runtime.milvus.rows import LedgerRow
 
 DOCUMENTS = {f"{number}.txt": text_of(f"document {number}", 2) for number in range(4)}
 LONG_AGO = 10_000.0
@@ -158,6 +160,25 @@ async def test_an_embedder_that_fails_holds_up_its_own_indexes_alone(world: Worl
             assert world.error(name) == ""
 
 
+class LateDouble(EmbedderDouble):
+    """An embedder that fails after some texts."""
+
+    async def _embeddings(self, request: web.Request) -> web.Response:
+        self.fault = "error" if len(self.texts) > BATCH_DOCUMENTS else None
+        return await super()._embeddings(request)
+
+
+async def test_an_embedder_that_begins_to_fail_holds_up_its_own_indexes_alone(world: World, double: EmbedderDouble) -> None:
+    world.corpus.become(MANY)
+    async with LateDouble(DIMENSIONS) as failing:
+        world.follow("stable", double)
+        retired = world.follow("retired", failing)
+        await world.run_pass("stable", "retired")
+        assert differences(world.stores["stable"], MANY) == []
+        assert world.error("retired").startswith("the embedder does not answer: ")
+        assert (retired.probed, retired.ledger_read) == (float("-inf"), float("-inf"))
+
+
 async def test_an_index_that_needs_no_vectors_needs_no_embedder(world: World, double: EmbedderDouble) -> None:
     async with EmbedderDouble(DIMENSIONS) as failing:
         for name, embedder in (("stable", double), ("retired", failing), ("young", failing)):
@@ -202,6 +223,52 @@ async def test_an_unexpected_error_of_one_source_is_told_and_other_sources_go_on
     assert world.error("one", 1) == ""
     assert differences(world.stores["one"], DOCUMENTS) == []
     assert "in broken" in caplog.text
+
+
+@pytest.mark.parametrize("method", ["put_ledger", "insert_chunks", "delete_chunks", "delete_ledger", "flush"])
+async def test_a_store_that_fails_for_one_index_holds_up_no_other(world: World, double: EmbedderDouble, method: str) -> None:
+    for name in ("one", "two"):
+        world.follow(name, double)
+    await world.run_pass("one", "two")
+    changed = {**DOCUMENTS, "2.txt": text_of("document 2", 2, edition=2)}
+    del changed["3.txt"]
+    world.corpus.become(changed)
+
+    def failing(called: str, _: Any) -> None:
+        if called == method:
+            raise UnavailableError("no space is left")
+
+    world.stores["two"].on_call = failing
+    await world.run_pass("one", "two")
+    assert (world.error("one"), world.error("two")) == ("", "no space is left")
+    assert differences(world.stores["one"], changed) == []
+    (due,) = world.syncer._due.values()
+    assert due <= time.monotonic() + RETRY_SECONDS
+
+    world.stores["two"].on_call = lambda *_: None
+    await world.run_pass("one", "two")
+    assert world.error("two") == ""
+    assert differences(world.stores["two"], changed) == []
+
+
+async def test_an_index_that_forgets_what_it_acknowledges_holds_up_no_other(world: World, double: EmbedderDouble) -> None:
+    for name in ("one", "two"):
+        world.follow(name, double)
+    forgetful = world.stores["two"]
+    forgetful.on_call = lambda method, _: forgetful.chunks.clear() if method == "flush" else None
+    await world.run_pass("one", "two")
+    assert differences(world.stores["one"], DOCUMENTS) == []
+    assert (world.error("one"), world.error("two")) == ("", "4 documents were written and acknowledged 4 times and cannot be read")
+
+
+async def test_what_is_left_of_a_removed_source_fails_the_index_alone_that_cannot_delete_it(world: World, double: EmbedderDouble) -> None:
+    for name in ("one", "two"):
+        world.follow(name, double)
+        world.stores[name].ledger["gone/a.txt"] = LedgerRow("gone/a.txt", "1", "empty")
+    world.stores["one"].on_call = lambda method, _: broken() if method == "delete_ledger" else None
+    await world.run_pass("one", "two")
+    assert (world.error("one"), world.error("two")) == ("TypeError: nobody thought of this", "")
+    assert ("gone/a.txt" in world.stores["one"].ledger, "gone/a.txt" in world.stores["two"].ledger) == (True, False)
 
 
 async def test_an_unexpected_error_of_one_index_is_told_and_the_others_go_on(world: World, double: EmbedderDouble) -> None:
