@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from rag_indexer.errors import EmbedderError
-from rag_runtime.embeddings import EmbeddingError, EmbeddingsClient, InvalidAnswerError, RejectedError, UnavailableError
+from rag_runtime.embeddings import EmbeddingError, EmbeddingsClient, InvalidAnswerError, OverloadedError, RejectedError, UnavailableError
 from rag_runtime.milvus.rows import Vector
 
 logger = logging.getLogger(__name__)
@@ -18,6 +18,8 @@ REQUESTS_IN_FLIGHT = 4
 REQUEST_SECONDS = 300.0
 ATTEMPTS = 6
 LONGEST_PAUSE_SECONDS = 20.0
+# Whether an embedder embeds is only found out by asking it to: one that hangs may still say what it serves.
+_KNOCK = "water"
 
 
 class Refused(str):
@@ -47,11 +49,15 @@ class Embedder:
         return {text: result for answer in answers for text, result in answer.items()}
 
     async def why_away(self, seconds: float) -> str:
-        """Why the embedder is of no use: it does not answer within `seconds`, or refuses; empty when it is there."""
+        """Why the embedder is of no use: it embeds nothing within `seconds`; empty when it does, or is only busy."""
         try:
-            await self.client.describe(timeout=seconds, refresh=True)
+            await self.client.embed_queries([_KNOCK], timeout=seconds)
+        except OverloadedError:
+            return ""
         except UnavailableError as error:
             return f"the embedder does not answer: {error}"
+        except InvalidAnswerError as error:
+            return f"the embedder's answer cannot be used: {error}"
         except EmbeddingError as error:
             return f"the embedder refuses: {error}"
         return ""

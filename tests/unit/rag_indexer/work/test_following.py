@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from doubles.memory_store import MemoryStore
 from doubles.ragindex import manifest
 from rag_indexer.chunking.chunks import Chunker
 from rag_indexer.chunking.tokens import BoundedTokens
+from rag_indexer.indexing import preparing
 from rag_indexer.indexing.batching import BATCH_DOCUMENTS
 from rag_indexer.indexing.embedding import Embedder
 from rag_indexer.indexing.target import Target
@@ -177,6 +179,20 @@ async def test_an_embedder_that_begins_to_fail_holds_up_its_own_indexes_alone(wo
         assert differences(world.stores["stable"], MANY) == []
         assert world.error("retired").startswith("the embedder does not answer: ")
         assert (retired.probed, retired.ledger_read) == (float("-inf"), float("-inf"))
+
+
+async def test_an_embedder_that_hangs_and_still_says_what_it_serves_holds_up_nobody(
+    world: World, double: EmbedderDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparing, "AWAY_SECONDS", 0.5)
+    async with EmbedderDouble(DIMENSIONS) as hanging:
+        hanging.fault = "hang"
+        world.follow("stable", double)
+        retired = world.follow("retired", hanging)
+        await asyncio.wait_for(world.run_pass("stable", "retired"), 20)
+        assert differences(world.stores["stable"], DOCUMENTS) == []
+        assert world.error("retired").startswith("the embedder does not answer: ")
+        assert retired.ledger_read > float("-inf"), "nothing was written, so what is known still holds"
 
 
 async def test_an_index_that_needs_no_vectors_needs_no_embedder(world: World, double: EmbedderDouble) -> None:
