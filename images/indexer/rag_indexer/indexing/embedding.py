@@ -45,7 +45,13 @@ class Embedder:
         # Texts of like length share a request, which wastes least on padding.
         distinct = sorted(set(texts), key=len)
         requests = [distinct[start : start + TEXTS_PER_REQUEST] for start in range(0, len(distinct), TEXTS_PER_REQUEST)]
-        answers = await asyncio.gather(*(self._request(request, patience) for request in requests))
+        asking = [asyncio.ensure_future(self._request(request, patience)) for request in requests]
+        try:
+            answers = await asyncio.gather(*asking)
+        finally:
+            # When one fails the others are of no use, and would keep probes and later passes from being asked.
+            for each in asking:
+                each.cancel()
         return {text: result for answer in answers for text, result in answer.items()}
 
     async def why_away(self, seconds: float) -> str:
