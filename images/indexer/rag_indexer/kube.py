@@ -25,6 +25,8 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 CALL_SECONDS = 30.0
 # The server ends a watch after this; a silent connection is noticed at the latest then.
 WATCH_SECONDS = 240
+# An event is one line, with a whole object in it. The API server holds no larger ones.
+MAX_EVENT_BYTES = 4 * 1024 * 1024
 
 
 class KubeError(IndexerError):
@@ -123,7 +125,8 @@ class Kube:
         query = f"watch=1&labelSelector={quote(selector)}&resourceVersion={quote(version)}&timeoutSeconds={WATCH_SECONDS}"
         timeout = aiohttp.ClientTimeout(total=WATCH_SECONDS + CALL_SECONDS, sock_connect=CALL_SECONDS)
         try:
-            async with self._request("GET", f"{self._indexes}?{query}&allowWatchBookmarks=true", timeout=timeout) as answer:
+            path = f"{self._indexes}?{query}&allowWatchBookmarks=true"
+            async with self._request("GET", path, timeout=timeout, read_bufsize=MAX_EVENT_BYTES) as answer:
                 await _accepted(answer)
                 try:
                     async for line in answer.content:
@@ -133,7 +136,7 @@ class Kube:
                         yield event
                 finally:
                     _abort(answer)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError, TimeoutError, orjson.JSONDecodeError) as error:
             raise KubeError(f"the watch broke: {type(error).__name__}: {error}") from error
 
     async def config_map(self, name: str) -> dict[str, Any] | None:
