@@ -7,12 +7,19 @@ well: the guard on deletions is there for that.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import stat
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from rag_indexer.errors import DocumentError, SourceError
 from rag_indexer.sources.port import Entry, GoneError, checked_size
+
+# What is left out: a link to nothing, in a circle or through a file, and a file that vanished meanwhile.
+_LEADS_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+# A file system's own, which is root's alone.
+_NOT_OURS = "lost+found"
 
 
 class DirectorySource:
@@ -33,17 +40,22 @@ class DirectorySource:
             root = self._root.resolve(strict=True)
             return list(_walk(root, root))
         except OSError as error:
-            raise SourceError(f"source {self.name}: failed to list {error.filename or self._root}: {error.strerror or error}") from error
+            # A name that is not UTF-8 must not keep what is wrong with it from being reported.
+            place = os.fsencode(error.filename or self._root).decode(errors="backslashreplace")
+            raise SourceError(f"source {self.name}: failed to list {place}: {error.strerror or error}") from error
 
     async def read(self, entry: Entry) -> bytes:
         """The file's content."""
         return await asyncio.to_thread(self._read, entry)
 
     def _read(self, entry: Entry) -> bytes:
-        path = self._root / entry.file
         try:
-            checked_size(path.stat().st_size, self._max_bytes)
-            return path.read_bytes()
+            # It may be a link by now, which was none when it was listed.
+            found = _file(self._root.resolve(), self._root / entry.file)
+            if found is None:
+                raise GoneError("it is gone since it was listed")
+            checked_size(found[1].st_size, self._max_bytes)
+            return found[0].read_bytes()
         except FileNotFoundError as error:
             raise GoneError("it is gone since it was listed") from error
         except OSError as error:
@@ -57,7 +69,7 @@ def _walk(root: Path, directory: Path) -> Iterator[Entry]:
     with os.scandir(directory) as found:
         for item in found:
             # Kubernetes keeps its own bookkeeping in mounted ConfigMaps and projected volumes under such names.
-            if item.name.startswith(".."):
+            if item.name.startswith("..") or (directory == root and item.name == _NOT_OURS):
                 continue
             if item.is_dir(follow_symlinks=False):
                 yield from _walk(root, Path(item.path))
@@ -66,14 +78,23 @@ def _walk(root: Path, directory: Path) -> Iterator[Entry]:
 
 
 def _entry(root: Path, path: Path) -> Entry | None:
-    try:
-        real = path.resolve(strict=True)
-        facts = real.stat()
-    except FileNotFoundError:  # a dangling link, or a file that vanished meanwhile
+    if (found := _file(root, path)) is None:
         return None
-    if not real.is_file() or not real.is_relative_to(root):
-        return None
-    name = path.relative_to(root).as_posix()
-    if "\udc80" <= max(name) <= "\udcff":
+    name, facts = path.relative_to(root).as_posix(), found[1]
+    if any("\udc80" <= character <= "\udcff" for character in name):
         raise SourceError(f"the name {os.fsencode(name)!r} is not UTF-8")
     return Entry(name, f"{facts.st_mtime_ns}-{facts.st_size}", path.as_uri(), facts.st_size)
+
+
+def _file(root: Path, path: Path) -> tuple[Path, os.stat_result] | None:
+    """The file that a path leads to, if it is one and below `root`. What is outside is not even looked at."""
+    real = Path(os.path.realpath(path))
+    if not real.is_relative_to(root):
+        return None
+    try:
+        facts = real.stat()
+    except OSError as error:
+        if error.errno in _LEADS_NOWHERE:
+            return None
+        raise
+    return (real, facts) if stat.S_ISREG(facts.st_mode) else None

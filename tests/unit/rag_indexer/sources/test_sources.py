@@ -50,6 +50,47 @@ async def test_a_mounted_configmap_is_read_through_its_links(tmp_path: Path) -> 
     assert list(await listed(DirectorySource("s", tmp_path, max_bytes=100))) == ["faq.md"]
 
 
+async def test_links_that_lead_nowhere_or_in_a_circle_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "fine.txt").write_text("one")
+    for name, target in {"dangling": "nothing", "circle": "circle", "one": "other", "other": "one", "through": "fine.txt/x"}.items():
+        (tmp_path / name).symlink_to(target)
+    assert list(await listed(DirectorySource("s", tmp_path, max_bytes=100))) == ["fine.txt"]
+
+
+async def test_what_a_file_system_keeps_for_root_is_left_out_at_its_root_alone(tmp_path: Path) -> None:
+    for directory in (tmp_path / "lost+found", tmp_path / "a" / "lost+found"):
+        directory.mkdir(parents=True)
+        (directory / "b.txt").write_text("one")
+    assert list(await listed(DirectorySource("s", tmp_path, max_bytes=100))) == ["a/lost+found/b.txt"]
+
+
+async def test_a_file_that_became_a_link_out_of_the_volume_is_not_read(tmp_path: Path) -> None:
+    root, secret = tmp_path / "volume", tmp_path / "token"
+    root.mkdir()
+    secret.write_text("of the pod")
+    (root / "a.txt").write_text("one")
+    source = DirectorySource("s", root, max_bytes=100)
+    entries = await listed(source)
+    (root / "a.txt").unlink()
+    (root / "a.txt").symlink_to(secret)
+    with pytest.raises(GoneError):
+        await source.read(entries["a.txt"])
+
+
+async def test_a_directory_that_cannot_be_listed_is_named_in_unicode_whatever_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unreadable = tmp_path / os.fsdecode(b"b\xfccher")
+
+    def scandir(_: Path) -> Any:
+        raise PermissionError(13, "Permission denied", str(unreadable))
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(SourceError) as failed:
+        await listed(DirectorySource("s", tmp_path, max_bytes=100))
+    assert str(failed.value).encode().endswith(rb"b\xfccher: Permission denied")
+
+
 async def test_a_file_that_is_too_large_or_gone_says_so(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("0123456789")
     source = DirectorySource("s", tmp_path, max_bytes=5)
