@@ -33,7 +33,9 @@ class Surroundings:
         directory = self.credentials / reference.name
         if not directory.is_dir():
             raise PermanentError(f"Secret {reference.name} is not mounted at {directory}")
-        return {name: (directory / name).read_text() for name in os.listdir(directory) if not name.startswith(".")}
+        # Other keys of the Secret need not be text.
+        keys = (name for name in os.listdir(directory) if not name.startswith("."))
+        return {name: (directory / name).read_bytes().decode(errors="replace") for name in keys}
 
 
 def open_source(spec: SourceSpec, around: Surroundings, *, max_bytes: int) -> Source:

@@ -214,3 +214,11 @@ def test_a_volume_is_read_below_its_path(tmp_path: Path) -> None:
     source = open_source(SourceSpec(name="manuals", pvc=ClaimSource(claim_name="c", path="en")), around, max_bytes=1)
     assert isinstance(source, DirectorySource)
     assert source._root == tmp_path / "manuals" / "en"
+
+
+def test_a_key_of_a_secret_that_is_no_text_is_in_nobodys_way(tmp_path: Path) -> None:
+    directory = tmp_path / "s3-read"
+    directory.mkdir()
+    (directory / "accessKeyId").write_text("id")
+    (directory / "truststore.jks").write_bytes(b"\xfe\xed\xfe\xed")
+    assert Surroundings(tmp_path, tmp_path, tmp_path).secret(Named(name="s3-read"))["accessKeyId"] == "id"
