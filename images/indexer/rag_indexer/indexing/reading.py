@@ -103,7 +103,7 @@ class Reader:
             return Document(document, entry, reason=entry.problem)
         try:
             async with self._slots:
-                content = part_of(await self._fetched(entry), entry).strip(b"\n")
+                content = part_of(await self._fetched(entry), entry)
             _check_line(entry, content)
             parsed = await asyncio.to_thread(parse, entry.path, content, is_line=entry.start >= 0)
         except GoneError:

@@ -66,3 +66,14 @@ async def test_a_line_with_too_long_an_id_costs_only_itself(spool: Spool) -> Non
     found = await _read(_Files(faq_jsonl="\n".join(lines).encode()), spool)
     assert found["s/faq.jsonl#line-1"].reason.startswith("line 1: document id of 1212 bytes, allowed: at most 1024")
     assert found["s/faq.jsonl#short"].parsed is not None
+
+
+async def test_a_file_is_parsed_to_its_last_byte(spool: Spool) -> None:
+    text = "one\n"
+    found = await _read(
+        _Files(big_txt=b"\xfe\xff" + text.encode("utf-16-be"), little_txt=b"\xff\xfe" + "\u0a05".encode("utf-16-le")), spool
+    )
+    assert {name: document.parsed and document.parsed.text for name, document in found.items()} == {
+        "s/big.txt": text,
+        "s/little.txt": "\u0a05",
+    }
