@@ -81,7 +81,7 @@ def decoded(content: bytes) -> str:
     try:
         if content.startswith((b"\xff\xfe", b"\xfe\xff")):
             return content.decode("utf-16")
-        text = content.decode()
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DocumentError(f"not UTF-8 text: byte {content[error.start]:#04x} at position {error.start}") from error
     if "\x00" in text[:4096]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from typing import Any
 
 import orjson
@@ -16,7 +17,7 @@ _URI = ("url", "uri")
 def parse_json(content: bytes) -> Parsed:
     """Parse one object. Raises `DocumentError` when it has no text member."""
     try:
-        record = orjson.loads(content)
+        record = orjson.loads(content.removeprefix(BOM_UTF8))
     except orjson.JSONDecodeError as error:
         raise DocumentError(f"not JSON: {error}") from error
     if not isinstance(record, dict):

@@ -6,6 +6,7 @@ So a file that grew by one line makes one new document, and the others are not e
 from __future__ import annotations
 
 import hashlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -49,7 +50,7 @@ def _unfit(source: str, path: str) -> str:
 
 def _identifier(line: bytes, number: int, seen: set[str]) -> tuple[str, str]:
     try:
-        record: Any = orjson.loads(line)
+        record: Any = orjson.loads(line.removeprefix(BOM_UTF8))
     except orjson.JSONDecodeError as error:
         return f"line-{number}", f"line {number} is not JSON: {error}"
     identifier = record.get("id") if isinstance(record, dict) else None

@@ -77,3 +77,11 @@ async def test_a_file_is_parsed_to_its_last_byte(spool: Spool) -> None:
         "s/big.txt": text,
         "s/little.txt": "\u0a05",
     }
+
+
+async def test_lines_behind_a_byte_order_mark_are_documents(spool: Spool) -> None:
+    found = await _read(_Files(faq_jsonl=b'\xef\xbb\xbf{"id": 1, "text": "one"}\r\n{"id": 2, "text": "two"}\r\n'), spool)
+    assert {name: document.parsed and document.parsed.text for name, document in found.items()} == {
+        "s/faq.jsonl#1": "one",
+        "s/faq.jsonl#2": "two",
+    }

@@ -44,6 +44,13 @@ def test_utf_16_with_its_mark_is_read() -> None:
     assert parse("a.txt", "héllo".encode("utf-16")).text == "héllo"
 
 
+def test_a_byte_order_mark_hides_nothing_behind_it() -> None:
+    mark = b"\xef\xbb\xbf"
+    assert parse("policy.md", mark + MARKDOWN) == parse("policy.md", MARKDOWN)
+    assert parse("faq.md", mark + b"# Title\n\ntext").title == "Title"
+    assert parse("faq.json", mark + b'{"text": "answer"}').text == "answer"
+
+
 def test_markdown_keeps_headings_and_loses_marks() -> None:
     parsed = parse("policy.md", MARKDOWN)
     assert parsed.title == "Travel policy"
