@@ -86,6 +86,16 @@ async def test_markers_of_folders_are_no_changes_for_ever_and_no_failures(lite: 
         assert (server.gets, counting.writes) == ([], [])
 
 
+async def test_objects_whose_key_ends_in_a_slash_fail_alone(lite: Rig) -> None:
+    odd = {"handbook/reports/": b"A text.", "handbook/reports/a.txt": b"Below it.", "handbook/faq.jsonl/": b'{"id": 1, "text": "Yes."}'}
+    async with S3Double(objects() | odd) as server:
+        assert (await lite.run(bucket(server))).applied
+        rows = {row.document: row for page in lite.store.scan_ledger() for row in page if row.state != "done"}
+    assert rows.keys() == {f"{SOURCE}/reports", f"{SOURCE}/faq.jsonl"}
+    for row in rows.values():
+        assert (row.state, row.reason) == ("failed", "its key ends in a slash, and no such object can be read: give it another key")
+
+
 @pytest.mark.parametrize("how", ["emptied", "wrong prefix"])
 async def test_a_bucket_that_suddenly_lists_nothing_deletes_nothing(lite: Rig, how: str) -> None:
     async with S3Double(objects()) as server:

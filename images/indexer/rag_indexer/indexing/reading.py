@@ -6,13 +6,13 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rag_indexer.errors import DocumentError, SourceError
 from rag_indexer.indexing.spool import Spool, is_mine
 from rag_indexer.parsing.documents import Parsed, parse
 from rag_indexer.sources import jsonlines
-from rag_indexer.sources.port import Entry, GoneError, Source, part_of
+from rag_indexer.sources.port import Entry, GoneError, Source, UnreadableError, part_of
 from rag_runtime.contracts.collections import BUCKETS, document_id
 
 _PAGE = 2_000
@@ -78,6 +78,8 @@ async def _documents(source: Source, spool: Spool, file: Entry) -> list[Entry]:
         return known
     try:
         content = await source.read(file)
+    except UnreadableError as error:
+        return [replace(file, problem=str(error))]
     except DocumentError as error:
         # What is in it is unknown, and what is unknown must not look as if it were deleted.
         raise SourceError(f"source {source.name}: {file.path}: {error}") from error

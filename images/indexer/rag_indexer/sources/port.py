@@ -45,10 +45,14 @@ class Source(Protocol):
         """Every file, in any order. Ends normally only when the listing is complete; else raises `SourceError`."""
 
     async def read(self, entry: Entry) -> bytes:
-        """The whole file of an entry. Raises `DocumentError`, or `GoneError` when it is not there any more."""
+        """The whole file of an entry. Raises `DocumentError`: `GoneError` when it is not there any more, `UnreadableError` for ever."""
 
     async def close(self) -> None:
         """Let go of connections."""
+
+
+class UnreadableError(DocumentError):
+    """The document is listed and can never be read, so that nothing is known of what is in it and nothing ever was."""
 
 
 class GoneError(DocumentError):

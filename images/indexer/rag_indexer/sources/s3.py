@@ -1,7 +1,8 @@
 """Objects below a prefix of an S3 bucket, by obstore. An object's version is its ETag.
 
 Consoles mark a folder by an empty object whose key ends in a slash. The library drops that slash, so the marker looks like an empty object
-that cannot be read. One that has something below it is left out; any other is an empty document, which is not read.
+that cannot be read. One that has something below it is left out; any other is an empty document, which is not read. With content such an
+object is a document that fails.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import S3Store
 
 from rag_indexer.errors import DocumentError, SourceError
-from rag_indexer.sources.port import Entry, GoneError, checked_size
+from rag_indexer.sources.port import Entry, GoneError, UnreadableError, checked_size
 from rag_runtime.contracts.index import S3Source as Location
 
 _PAGE = 1_000
@@ -70,9 +71,20 @@ class S3Source:
             checked_size(answer.meta["size"], self._max_bytes)
             return bytes(await answer.bytes_async())
         except (NotFoundError, FileNotFoundError) as error:
+            if await self._ends_in_slash(self._key(entry)):
+                raise UnreadableError("its key ends in a slash, and no such object can be read: give it another key") from error
             raise GoneError("it is gone since it was listed") from error
         except (BaseError, OSError) as error:
             raise DocumentError(f"failed to read: {_sentence(error)}") from error
+
+    async def _ends_in_slash(self, key: str) -> bool:
+        """Asked for what is below `<key>/`, the library gives the object of that very key first, without its slash."""
+        try:
+            below = aiter(list_objects(self._store, prefix=key, chunk_size=1))
+            page = await asyncio.wait_for(anext(below, None), PAGE_SECONDS)
+        except (BaseError, OSError, TimeoutError) as error:
+            raise DocumentError(f"failed to read: {_sentence(error)}") from error
+        return bool(page and page[0]["path"] == key)
 
     def _key(self, entry: Entry) -> str:
         return entry.uri.removeprefix(f"s3://{self._location.bucket}/")
