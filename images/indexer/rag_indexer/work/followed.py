@@ -24,7 +24,7 @@ class Followed:
     model: Model
     report: SyncReport
     ledger_read: float = float("-inf")
-    probed: float = float("-inf")
+    probe_at: float = float("-inf")  # when its embedder is asked again; -inf: with the next pass
     equal: str = "Unknown"
     compare_at: float = float("-inf")
     verdicts: dict[str, EmbedderSeen] = field(default_factory=dict)  # the last ones, by the embedder's address
@@ -38,7 +38,7 @@ class Followed:
             # What was written is not known.
             self.ledger_read = float("-inf")
         if isinstance(error, EmbedderError) and not isinstance(error, AwayError):
-            self.probed = float("-inf")
+            self.probe_at = float("-inf")
         if isinstance(error, MissingError | NotOursError):
             self.report.error(str(error))
 

@@ -22,7 +22,7 @@ from rag_indexer.work import comparing
 from rag_indexer.work.context import Context
 from rag_indexer.work.followed import Followed, is_live, locked_out, source_key
 from rag_indexer.work.freshness import SyncReport
-from rag_indexer.work.looking import look_at
+from rag_indexer.work.looking import look_again, look_at
 from rag_indexer.work.metrics import APPLIED, FAILED, HELD, STOPPED, IndexState, SyncMetrics
 from rag_indexer.work.unexpected import told
 from rag_runtime.contracts.index import Index, SourceSpec
@@ -83,6 +83,7 @@ class Syncer:
             await self._take_up()
             for followed in self._followed.values():
                 await comparing.compare(self.context, followed)
+                await look_again(self.context, followed)
             for report in self._reports.values():
                 await report.changed()
             for spec, names in self._due_now():
@@ -105,7 +106,8 @@ class Syncer:
 
     async def _wait(self) -> None:
         self._has_progress()
-        times = (*self._due.values(), *(followed.compare_at for followed in self._followed.values()))
+        unknown = (each.probe_at for each in self._followed.values() if each.equal == "Unknown" and each.probe_at > float("-inf"))
+        times = (*self._due.values(), *(followed.compare_at for followed in self._followed.values()), *unknown)
         soonest = min(times, default=time.monotonic() + 60.0)
         if any(report.reporter.pending for report in self._reports.values()):
             soonest = min(soonest, time.monotonic() + PAUSE_SECONDS)

@@ -19,33 +19,42 @@ REREAD_SECONDS = 600.0
 # Embedders are asked for their card and probe vectors this often.
 PROBE_SECONDS = 300.0
 PROBE_PATIENCE_SECONDS = 10.0
+# One that did not answer, without waiting for a pass: until it does nobody knows whether the index can be used.
+RETRY_SECONDS = 15.0
 
 
 async def look_at(context: Context, followed: Followed, spool: Spool) -> None:
     """Load it, compare probes, read its ledger: whatever has not been done lately. Errors end up in its report."""
     now = time.monotonic()
     try:
-        if now - followed.probed > PROBE_SECONDS:
-            await asyncio.to_thread(followed.target.store.load, followed.index.spec.milvus.replicas)
-            await _probe(context, followed)
-            followed.probed = now
+        if followed.probe_at <= now and (reason := await _ask(context, followed)):
+            followed.report.error(reason)
         if now - followed.ledger_read > REREAD_SECONDS:
             await load_ledger(followed.target, spool)
             followed.ledger_read = now
     except Exception as error:
-        followed.locked_out = isinstance(error, LoginError)
-        followed.report.error(told(error, index=followed.target.name))
+        _failed(followed, error)
 
 
-async def _probe(context: Context, followed: Followed) -> None:
-    dimensions = followed.index.spec.identity.content.dimensions
-    try:
-        async with asyncio.timeout(PROBE_PATIENCE_SECONDS):
-            followed.equal = await health.check_probes(followed.target, followed.model, dimensions, store=False)
-    except (EmbedderError, TimeoutError) as error:
-        # Deletions need no embedder, an index whose embedder is away is still as good as it was, and other indexes wait for us.
-        followed.equal = "Unknown"
-        followed.report.error(str(error) or f"the embedder did not answer within {PROBE_PATIENCE_SECONDS:.0f} s")
+async def look_again(context: Context, followed: Followed) -> None:
+    """Ask an embedder that did not answer, when that is due. What the sources wait for is told by their passes."""
+    if float("-inf") < followed.probe_at <= time.monotonic() and followed.equal == "Unknown":
+        try:
+            await _ask(context, followed)
+        except Exception as error:
+            _failed(followed, error)
+
+
+def _failed(followed: Followed, error: Exception) -> None:
+    followed.locked_out = isinstance(error, LoginError)
+    followed.report.error(told(error, index=followed.target.name))
+
+
+async def _ask(context: Context, followed: Followed) -> str:
+    """Load it and compare probes. Returns why the embedder did not answer; empty when it did."""
+    followed.probe_at = float("-inf")
+    await asyncio.to_thread(followed.target.store.load, followed.index.spec.milvus.replicas)
+    reason = await _probe(context, followed)
     is_other = followed.equal == "Different"
     followed.target.mismatch = "the embedder is not the one that made this index: its probe vectors differ" if is_other else ""
     model, store = followed.model, followed.target.store
@@ -53,3 +62,18 @@ async def _probe(context: Context, followed: Followed) -> None:
         await health.remember_about(store, model)
     followed.observed = await health.observe(context, followed.index, store, model, equal=followed.equal, ignored=[])
     comparing.tell(followed)
+    followed.probe_at = time.monotonic() + (RETRY_SECONDS if reason else PROBE_SECONDS)
+    return reason
+
+
+async def _probe(context: Context, followed: Followed) -> str:
+    spec = followed.index.spec
+    try:
+        followed.equal = await health.check_probes(
+            followed.target, followed.model, spec.identity.content.dimensions, store=False, patience=PROBE_PATIENCE_SECONDS
+        )
+    except EmbedderError as error:
+        # Deletions need no embedder, an index whose embedder is away is still as good as it was, and other indexes wait for us.
+        followed.equal = "Unknown"
+        return str(error)
+    return ""

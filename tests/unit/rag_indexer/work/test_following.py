@@ -67,7 +67,7 @@ class World:
         chunker = Chunker(BoundedTokens(), CHUNKING)
         target = Target(name, store, Embedder(client, sleep=at_once), chunker, double.url, max_delete_fraction=0.5)
         followed = Followed(index, target, None, SyncReport.of(NoSink(), index))  # type: ignore[arg-type]
-        followed.probed = time.monotonic()
+        followed.probe_at = float("inf")
         self.syncer._followed[name] = followed
         return followed
 
@@ -155,7 +155,7 @@ async def test_an_embedder_that_fails_holds_up_its_own_indexes_alone(world: Worl
 
         failing.fault = None
         for followed in world.syncer._followed.values():
-            followed.probed = time.monotonic()
+            followed.probe_at = float("inf")
         await world.run_pass("stable", "retired", "twin")
         for name in ("retired", "twin"):
             assert differences(world.stores[name], MANY) == []
@@ -178,7 +178,7 @@ async def test_an_embedder_that_begins_to_fail_holds_up_its_own_indexes_alone(wo
         await world.run_pass("stable", "retired")
         assert differences(world.stores["stable"], MANY) == []
         assert world.error("retired").startswith("the embedder does not answer: ")
-        assert (retired.probed, retired.ledger_read) == (float("-inf"), float("-inf"))
+        assert (retired.probe_at, retired.ledger_read) == (float("-inf"), float("-inf"))
 
 
 async def test_an_embedder_that_hangs_and_still_says_what_it_serves_holds_up_nobody(
@@ -214,7 +214,7 @@ async def test_with_one_index_alone_a_failing_embedder_ends_the_pass(world: Worl
     double.fault = "error"
     await world.run_pass("one")
     assert world.error("one").startswith("the embedder does not answer: ")
-    assert (followed.probed, followed.ledger_read) == (float("-inf"), float("-inf"))
+    assert (followed.probe_at, followed.ledger_read) == (float("-inf"), float("-inf"))
 
 
 async def test_a_source_whose_glob_is_none_is_told_and_other_sources_go_on(world: World, double: EmbedderDouble) -> None:
@@ -291,7 +291,7 @@ async def test_an_unexpected_error_of_one_index_is_told_and_the_others_go_on(wor
     for name in ("one", "two"):
         world.follow(name, double)
     followed = world.syncer._followed["two"]
-    followed.probed = float("-inf")
+    followed.probe_at = float("-inf")
     world.stores["two"].on_call = broken
     await world.run_pass("one", "two")
     assert world.error("two") == "TypeError: nobody thought of this"

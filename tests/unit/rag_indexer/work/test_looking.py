@@ -1,0 +1,129 @@
+"""Embedders that are compared with an index: one that hangs, one that was replaced, and a store that is slow meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from doubles.embedder import EmbedderDouble
+from doubles.indexing import CHUNKING, DIMENSIONS
+from doubles.memory_store import MemoryStore
+from doubles.ragindex import manifest
+from rag_indexer import probes, reporting
+from rag_indexer.chunking.chunks import Chunker
+from rag_indexer.indexing.target import Target
+from rag_indexer.settings import Settings
+from rag_indexer.sources.opening import Surroundings
+from rag_indexer.work import comparing, health, looking
+from rag_indexer.work.context import Context
+from rag_indexer.work.followed import Followed, source_key
+from rag_indexer.work.following import Syncer
+from rag_indexer.work.freshness import SyncReport
+from rag_runtime.contracts.index import Index
+from rag_runtime.contracts.index_status import Observed
+from rag_runtime.milvus.rows import LedgerRow
+
+
+class Sink:
+    """Remembers what was said of the probes last."""
+
+    def __init__(self) -> None:
+        self.said: asyncio.Queue[str] = asyncio.Queue()
+
+    async def apply(self, index: str, status: dict[str, Any], manager: str) -> None:
+        self.said.put_nowait(status.get("observed", {}).get("probes", ""))
+
+    async def until(self, probes: str) -> None:
+        while await self.said.get() != probes:
+            pass
+
+
+class Repacked(EmbedderDouble):
+    """An embedder whose weights can be packed anew: its card names another fingerprint, its vectors stay."""
+
+    packed = "print-1"
+
+    async def _models(self, request: web.Request) -> web.Response:
+        made, self.fingerprint = self.fingerprint, self.packed
+        try:
+            return await super()._models(request)
+        finally:
+            self.fingerprint = made
+
+
+class SlowStore(MemoryStore):
+    """A store that takes its time."""
+
+    def ledger_of(self, documents: Sequence[str]) -> dict[str, LedgerRow]:
+        time.sleep(0.5)
+        return super().ledger_of(documents)
+
+
+async def _observed(_: Context, __: Index, ___: object, model: Any, *, equal: str, ignored: list[str]) -> Observed:
+    return Observed.model_validate({"probes": equal, "model_fingerprint": model.card.fingerprint})
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name, value in (
+        (looking, "PROBE_PATIENCE_SECONDS", 0.3),
+        (looking, "RETRY_SECONDS", 0.1),
+        (reporting, "PAUSE_SECONDS", 0.0),
+        (health, "observe", _observed),
+    ):
+        monkeypatch.setattr(module, name, value)
+
+
+@pytest_asyncio.fixture
+async def double() -> AsyncIterator[Repacked]:
+    async with Repacked(DIMENSIONS) as embedder:
+        yield embedder
+
+
+@pytest_asyncio.fixture
+async def context(tmp_path: Path) -> AsyncIterator[Context]:
+    made = Context(Settings(RAG_WORK_DIR=tmp_path), Sink(), Surroundings(tmp_path, tmp_path, tmp_path))
+    yield made
+    await made.close()
+
+
+async def followed(context: Context, double: EmbedderDouble, store: MemoryStore, **spec: Any) -> Followed:
+    """An index with this embedder's probe vectors."""
+    index = Index.model_validate(manifest("milvus:19530", double.url, name="one", work={"mode": "Sync"}, **spec))
+    model = await context.model(index.spec.embedder)
+    probes.store_probes(store, await probes.vectors(model.embedder), 0, "")
+    target = Target("one", store, model.embedder, Chunker(model.tokens, CHUNKING), double.url)
+    return Followed(index, target, model, SyncReport.of(context.sink, index), ledger_read=time.monotonic())
+
+
+async def test_an_embedder_that_did_not_answer_is_asked_again_soon_without_a_pass(context: Context, double: Repacked) -> None:
+    one = await followed(context, double, MemoryStore())
+    syncer = Syncer(context)
+    syncer._followed["one"], syncer._reports["one"] = one, one.report
+    syncer._due[source_key(one.index.spec.sources[0])] = float("inf")
+    await syncer.set_indexes({"one": one.index})
+    double.fault = "hang"
+    await looking.look_at(context, one, syncer._spool)
+    assert one.equal == "Unknown"
+    running = asyncio.create_task(syncer.run())
+    await context.sink.until("Unknown")  # type: ignore[attr-defined]
+    double.fault = None
+    await asyncio.wait_for(context.sink.until("Equal"), 20)  # type: ignore[attr-defined]
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    await syncer.close()
+
+
+async def test_a_slow_store_is_not_the_embedders_fault(context: Context, double: Repacked) -> None:
+    one = await followed(context, double, SlowStore())
+    await looking.look_at(context, one, None)  # type: ignore[arg-type]
+    assert one.equal == "Equal"
