@@ -45,7 +45,7 @@ async def _compared(context: Context, followed: Followed, access: EmbedderAccess
     """False: it could not be asked. What was seen of it before still counts."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            model = await context.model(access)
+            model = await context.renewed(access, PATIENCE_SECONDS)
             equal = await health.check_probes(followed.target, model, followed.index.spec.identity.content.dimensions, store=False)
     except Exception as error:
         # A timeout and a key that is not mounted yet are as good as an embedder that is away.

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -104,6 +104,16 @@ class Context:
                     raise
                 await asyncio.sleep(EMBEDDER_PAUSE_SECONDS)
         return self._models[key]
+
+    async def renewed(self, access: EmbedderAccess, seconds: float) -> Model:
+        """The embedder with its card as it is now: what answers at an address may have been replaced. Raises `EmbedderError`."""
+        model = await self.model(access)
+        try:
+            card = await model.embedder.client.describe(timeout=seconds, refresh=True)
+        except EmbeddingError as error:
+            raise EmbedderError(f"the embedder at {access.url} does not answer: {error}") from error
+        renewed = self._models[access.model_dump_json()] = replace(model, card=card)
+        return renewed
 
     async def _asked(self, access: EmbedderAccess) -> Model:
         async with contextlib.AsyncExitStack() as unless_kept:

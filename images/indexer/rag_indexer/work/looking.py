@@ -69,6 +69,7 @@ async def _ask(context: Context, followed: Followed) -> str:
 async def _probe(context: Context, followed: Followed) -> str:
     spec = followed.index.spec
     try:
+        followed.model = await context.renewed(spec.embedder, PROBE_PATIENCE_SECONDS)
         followed.equal = await health.check_probes(
             followed.target, followed.model, spec.identity.content.dimensions, store=False, patience=PROBE_PATIENCE_SECONDS
         )

@@ -27,7 +27,7 @@ from rag_indexer.work.context import Context
 from rag_indexer.work.followed import Followed, source_key
 from rag_indexer.work.following import Syncer
 from rag_indexer.work.freshness import SyncReport
-from rag_runtime.contracts.index import Index
+from rag_runtime.contracts.index import EmbedderAccess, Index
 from rag_runtime.contracts.index_status import Observed
 from rag_runtime.milvus.rows import LedgerRow
 
@@ -121,6 +121,18 @@ async def test_an_embedder_that_did_not_answer_is_asked_again_soon_without_a_pas
     with contextlib.suppress(asyncio.CancelledError):
         await running
     await syncer.close()
+
+
+async def test_what_a_replaced_embedder_says_of_itself_is_said_of_it(context: Context, double: Repacked) -> None:
+    other = EmbedderAccess(url=double.url, model="double", dimensions=DIMENSIONS, query_prefix="question: ")
+    one = await followed(context, double, MemoryStore(), compare=[other.model_dump(by_alias=True, exclude_none=True)])
+    for packed in ("print-1", "print-2"):
+        double.packed = packed
+        one.probe_at = one.compare_at = float("-inf")
+        await looking.look_at(context, one, None)  # type: ignore[arg-type]
+        await comparing.compare(context, one)
+        assert one.equal == "Equal"
+        assert [verdict.model_fingerprint for verdict in one.verdicts.values()] == [packed]
 
 
 async def test_a_slow_store_is_not_the_embedders_fault(context: Context, double: Repacked) -> None:
