@@ -182,7 +182,9 @@ class Syncer:
             for spec in followed.index.spec.sources:
                 by_source.setdefault(source_key(spec), (spec, []))[1].append(name)
         self._due = {key: at for key, at in self._due.items() if key in by_source or at > now}
-        return [found for key, found in by_source.items() if self._due.get(key, now) <= now]
+        due = [(self._due.get(key, float("-inf")), found) for key, found in by_source.items()]
+        # Who has waited longest comes first: a source that is due again as soon as it is done must leave the others their turn.
+        return [found for at, found in sorted(due, key=lambda each: each[0]) if at <= now]
 
     async def _pass(self, spec: SourceSpec, names: list[str]) -> None:
         followed = [self._followed[name] for name in names]

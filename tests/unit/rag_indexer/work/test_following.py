@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -27,10 +28,10 @@ from rag_indexer.reporting import NoSink
 from rag_indexer.sources import opening
 from rag_indexer.sources.opening import Surroundings
 from rag_indexer.work import comparing
-from rag_indexer.work.followed import Followed
+from rag_indexer.work.followed import Followed, source_key
 from rag_indexer.work.following import RETRY_SECONDS, Syncer
 from rag_indexer.work.freshness import SyncReport
-from rag_runtime.contracts.index import Index
+from rag_runtime.contracts.index import Index, SourceSpec
 from rag_runtime.embeddings import EmbeddingsClient
 from rag_runtime.milvus.errors import UnavailableError
 from rag_runtime.milvus.rows import LedgerRow
@@ -324,3 +325,22 @@ async def test_an_unexpected_error_of_an_embedder_that_is_compared_costs_its_ver
     await comparing.compare(world.syncer.context, followed)
     assert followed.verdicts == {}
     assert followed.compare_at < float("inf"), "it is asked again"
+
+
+async def test_a_source_that_is_always_due_leaves_the_others_their_turn(world: World, double: EmbedderDouble) -> None:
+    world.follow("one", double, sources=[{"name": name, "pvc": {"claimName": name}} for name in ("slow", "docs")])
+    passes: list[str] = []
+
+    async def _pass(spec: SourceSpec, names: list[str]) -> None:
+        passes.append(spec.name)
+        world.syncer._due[source_key(spec)] = time.monotonic()
+        world.syncer._changed.set()  # as every report does that the API server tells of
+        if len(passes) == 4:
+            raise asyncio.CancelledError
+
+    world.syncer._pass = _pass  # type: ignore[method-assign]
+    world.syncer._followed["one"].compare_at = float("inf")
+    await world.syncer.set_indexes({"one": world.syncer._followed["one"].index})
+    with contextlib.suppress(asyncio.CancelledError):
+        await world.syncer.run()
+    assert passes == ["slow", "docs", "slow", "docs"]
