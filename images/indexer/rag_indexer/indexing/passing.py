@@ -106,7 +106,7 @@ class SourcePass:
     async def _run(self) -> dict[str, Outcome]:
         began = self._clock()
         low, high = min(t.low for t in self._targets.values()), max(t.high for t in self._targets.values())
-        listed = await take_listing(self._source, self._spool, self._select, now=began, low=low, high=high)
+        listed = await take_listing(self._source, self._spool, self._select, now=began, low=low, high=high, on_file=self._has_progress)
         logger.debug("listed", extra={"source": self._source.name, "listing": listed.id, "documents": listed.documents})
         outcomes = {name: Outcome(listed) for name in self._targets}
         for name in self._targets:
@@ -150,6 +150,10 @@ class SourcePass:
                 self._rereading.wrote(name)
         except (MilvusError, LostWriteError) as error:
             self._left_out.add(name, error)
+
+    def _has_progress(self) -> None:
+        for target in self._targets.values():
+            target.on_progress()
 
     def _plan(self) -> None:
         self._spool.clear_plan()

@@ -43,11 +43,21 @@ class Document:
 Select = Callable[[str], bool]
 
 
-async def take_listing(source: Source, spool: Spool, select: Select, *, now: float, low: int = 0, high: int = BUCKETS) -> Listed:
+async def take_listing(
+    source: Source,
+    spool: Spool,
+    select: Select,
+    *,
+    now: float,
+    low: int = 0,
+    high: int = BUCKETS,
+    on_file: Callable[[], None] = lambda: None,
+) -> Listed:
     """List `source` into the spool: the selected paths, of these the share `low` to `high` - 1. Raises `SourceError`."""
     await asyncio.to_thread(spool.clear_listing, source.name)
     total, page = 0, []
     async for file in source.entries():
+        on_file()
         for entry in await _documents(source, spool, file) if select(file.path) else ():
             document = _identified(source.name, entry.path)
             total += 1

@@ -88,6 +88,7 @@ class Syncer:
                 await report.changed()
             for spec, names in self._due_now():
                 await self._pass(spec, names)
+                self._has_progress()
                 if self._changed.is_set():
                     break
             else:

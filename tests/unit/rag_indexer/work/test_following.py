@@ -26,8 +26,9 @@ from rag_indexer.indexing.embedding import Embedder
 from rag_indexer.indexing.target import Target
 from rag_indexer.reporting import NoSink
 from rag_indexer.sources import opening
+from rag_indexer.sources.directory import DirectorySource
 from rag_indexer.sources.opening import Surroundings
-from rag_indexer.work import comparing
+from rag_indexer.work import comparing, following
 from rag_indexer.work.followed import Followed, source_key
 from rag_indexer.work.following import RETRY_SECONDS, Syncer
 from rag_indexer.work.freshness import SyncReport
@@ -344,3 +345,31 @@ async def test_a_source_that_is_always_due_leaves_the_others_their_turn(world: W
     with contextlib.suppress(asyncio.CancelledError):
         await world.syncer.run()
     assert passes == ["slow", "docs", "slow", "docs"]
+
+
+async def test_a_listing_that_goes_on_and_a_pass_that_ends_are_progress(
+    world: World, double: EmbedderDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed = world.follow("one", double)
+    followed.compare_at = float("inf")
+    followed.target.on_progress = world.syncer._has_progress
+    await world.run_pass("one")
+    stuck: list[str | None] = []
+
+    def selecting(_: SourceSpec) -> Any:
+        world.syncer._progress -= LONG_AGO
+        return lambda _: bool(stuck.append(world.syncer.stuck()))
+
+    monkeypatch.setattr(following, "selector", selecting)
+    world.syncer._due.clear()
+    world.syncer._wait = broken  # type: ignore[method-assign]
+    await world.syncer.set_indexes({"one": followed.index})
+    with pytest.raises(TypeError):
+        await world.syncer.run()
+    assert stuck == [None] * len(DOCUMENTS)
+    world.syncer._progress -= LONG_AGO
+    monkeypatch.setattr(DirectorySource, "_listed", list)
+    world.syncer._due.clear()
+    with pytest.raises(TypeError):
+        await world.syncer.run()
+    assert world.syncer.stuck() is None
