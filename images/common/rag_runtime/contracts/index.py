@@ -232,6 +232,11 @@ class Index(_Read):
         return str(self.metadata.get("name", ""))
 
     @property
+    def uid(self) -> str:
+        """The object itself, whatever others had its name."""
+        return str(self.metadata.get("uid", ""))
+
+    @property
     def namespace(self) -> str:
         """Namespace of the object."""
         return str(self.metadata.get("namespace", ""))

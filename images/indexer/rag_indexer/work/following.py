@@ -121,7 +121,8 @@ class Syncer:
     async def _take_up(self) -> None:
         for name in locked_out(self._followed):
             self.context.forget_milvus(self._followed.pop(name).index.spec.milvus)
-        for name in [name for name in self._followed if not is_live(self._wanted.get(name))]:
+        self._reports = {name: report for name, report in self._reports.items() if report.uid == _uid(self._wanted.get(name))}
+        for name in [name for name in self._followed if name not in self._reports or not is_live(self._wanted.get(name))]:
             self._let_go(name)
         for name, index in self._wanted.items():
             if is_live(index):
@@ -269,6 +270,10 @@ class Syncer:
         for each in followed:
             each.report.measure(each.target, self._spool)
             await each.report.changed()
+
+
+def _uid(index: Index | None) -> str | None:
+    return index.uid if index is not None else None
 
 
 def _soon(spec: SourceSpec) -> float:

@@ -22,6 +22,7 @@ class SyncReport:
     """The `sync` part of a status. What an earlier syncer said is the beginning: a restart does not make an index look unsynced."""
 
     reporter: Reporter
+    uid: str = ""  # of the object: one of the same name that is made anew was told nothing yet
     _sources: dict[str, SourceSync] = field(default_factory=dict)
     _held: dict[str, Held] = field(default_factory=dict)
     _waiting: dict[str, float] = field(default_factory=dict)
@@ -31,7 +32,7 @@ class SyncReport:
     @classmethod
     def of(cls, sink: Sink, index: Index) -> SyncReport:
         """The report of an index, continued."""
-        report = cls(Reporter(sink, index.name, MANAGER_SYNC))
+        report = cls(Reporter(sink, index.name, MANAGER_SYNC), index.uid)
         # An apply names all that is ours: what is not repeated is gone.
         if index.status and index.status.sync:
             report._counted = index.status.sync

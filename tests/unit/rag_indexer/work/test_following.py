@@ -33,6 +33,7 @@ from rag_indexer.work.followed import Followed, source_key
 from rag_indexer.work.following import RETRY_SECONDS, Syncer
 from rag_indexer.work.freshness import SyncReport
 from rag_runtime.contracts.index import Index, SourceSpec
+from rag_runtime.contracts.index_status import Work
 from rag_runtime.embeddings import EmbeddingsClient
 from rag_runtime.milvus.errors import UnavailableError
 from rag_runtime.milvus.rows import LedgerRow
@@ -70,7 +71,7 @@ class World:
         target = Target(name, store, Embedder(client, sleep=at_once), chunker, double.url, max_delete_fraction=0.5)
         followed = Followed(index, target, None, SyncReport.of(NoSink(), index))  # type: ignore[arg-type]
         followed.probe_at = float("inf")
-        self.syncer._followed[name] = followed
+        self.syncer._followed[name], self.syncer._reports[name] = followed, followed.report
         return followed
 
     async def run_pass(self, *names: str, source: int = 0) -> None:
@@ -373,3 +374,19 @@ async def test_a_listing_that_goes_on_and_a_pass_that_ends_are_progress(
     with pytest.raises(TypeError):
         await world.syncer.run()
     assert world.syncer.stuck() is None
+
+
+async def test_an_index_that_is_gone_leaves_no_report_and_one_of_its_name_is_told_everything(world: World, double: EmbedderDouble) -> None:
+    index = world.follow("one", double).index
+    stopped = index.model_copy(update={"spec": index.spec.model_copy(update={"work": Work(mode="Stop")})})
+    syncer = world.syncer
+    told = []
+    for uid in ("1", "1", "2"):
+        await syncer.set_indexes({"one": stopped.model_copy(update={"metadata": {"name": "one", "uid": uid}})})
+        await syncer._take_up()
+        told.append(syncer._reports["one"])
+    assert told[0] is told[1] is not told[2]
+    assert told[2].reporter._written == {"acknowledged": {"mode": "Stop", "attempt": 0}}
+    await syncer.set_indexes({})
+    await syncer._take_up()
+    assert (syncer._reports, syncer._followed) == ({}, {})
