@@ -37,6 +37,8 @@ class SyncReport:
         if index.status and index.status.sync:
             report._counted = index.status.sync
             report._sources = {known.name: known for known in index.status.sync.sources}
+            report._held = _held_before(index.status.sync)
+            report._waiting = _waiting_before(index.status.sync)
             report.reporter.set(sync=index.status.sync.to_wire())
         if index.status and index.status.observed:
             report.observed(index.status.observed)
@@ -142,6 +144,20 @@ class SyncReport:
     async def flush(self) -> None:
         """Write it now."""
         await self.reporter.flush()
+
+
+def _held_before(said: Sync) -> dict[str, Held]:
+    """What an earlier syncer held, until the source whose listing showed it is listed again. A listing's id begins with its source."""
+    held = said.deletion_held
+    names = {source.name for source in said.sources}
+    source = held.listing.rsplit("-", 2)[0] if held else ""
+    return {source: Held(held.listing, held.documents, held.of, None)} if held and source in names else {}
+
+
+def _waiting_before(said: Sync) -> dict[str, float]:
+    """Since when sources that failed wait."""
+    since = datetime.fromisoformat(said.oldest_pending).timestamp() if said.oldest_pending else None
+    return {source.name: since for source in said.sources if source.error} if since is not None else {}
 
 
 def _listed(source: SourceSync) -> float | None:

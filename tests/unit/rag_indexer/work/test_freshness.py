@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from doubles.ragindex import manifest
+from rag_indexer.indexing.deleting import Held
 from rag_indexer.indexing.passing import Outcome
 from rag_indexer.indexing.reading import Listed
 from rag_indexer.reporting import NoSink
 from rag_indexer.work.freshness import SyncReport
 from rag_runtime.contracts.index import Index
+from rag_runtime.contracts.index_status import IndexStatus
 
 
 class NoSpool:
@@ -71,3 +73,25 @@ def test_a_source_that_comes_back_is_as_fresh_as_its_next_listing() -> None:
     report.follow(index("docs", "faq"))
     passed(report, "docs", 2_000)
     assert "listing" not in said(report)
+
+
+def test_a_syncer_that_is_started_anew_goes_on_with_what_was_held_and_waits() -> None:
+    before = SyncReport.of(NoSink(), index("docs", "my-faq"))
+    held = Outcome(Listed("my-faq-1000-00ff00ff", 1_000, 5), applied=False, held=Held("my-faq-1000-00ff00ff", 3, 5, None))
+    before.passed("my-faq", held, Anything(), NoSpool())  # type: ignore[arg-type]
+    passed(before, "docs", 1_000)
+    known = index("docs", "my-faq").model_copy(update={"status": IndexStatus.model_validate({"sync": said(before)})})
+
+    after = SyncReport.of(NoSink(), known)
+    passed(after, "docs", 2_000)
+    assert said(after)["deletionHeld"] == said(before)["deletionHeld"]
+    assert said(after)["oldestPending"] == said(before)["oldestPending"]
+    passed(after, "my-faq", 3_000)
+    assert not {"deletionHeld", "oldestPending"} & said(after).keys()
+
+
+def test_nothing_is_held_for_ever_of_a_source_that_is_gone() -> None:
+    status = {"sync": {"sources": [{"name": "docs"}], "deletionHeld": {"listing": "gone-1-ff", "documents": 1, "of": 2}}}
+    report = SyncReport.of(NoSink(), index("docs").model_copy(update={"status": IndexStatus.model_validate(status)}))
+    passed(report, "docs", 1_000)
+    assert "deletionHeld" not in said(report)
