@@ -85,7 +85,8 @@ async def _documents(source: Source, spool: Spool, file: Entry) -> list[Entry]:
         return []
     known = await asyncio.to_thread(spool.container, source.name, file)
     if known is not None:
-        return known
+        # The same file may be listed at another place by now, such as a bucket that was moved.
+        return [replace(entry, uri=file.uri) for entry in known]
     try:
         content = await source.read(file)
     except UnreadableError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,18 @@ async def test_lines_behind_a_byte_order_mark_are_documents(spool: Spool) -> Non
         "s/faq.jsonl#1": "one",
         "s/faq.jsonl#2": "two",
     }
+
+
+async def test_lines_are_read_where_their_file_is_now(spool: Spool) -> None:
+    class Moved(_Files):
+        place = "s3://old"
+
+        async def entries(self) -> AsyncIterator[Entry]:
+            async for entry in super().entries():
+                yield replace(entry, uri=f"{self.place}/{entry.path}")
+
+    source = Moved(faq_jsonl=b'{"id": 1, "text": "one"}')
+    for place in ("s3://old", "s3://new"):
+        source.place = place
+        found = await _read(source, spool)
+        assert [document.entry.uri for document in found.values()] == [f"{place}/faq.jsonl"]
