@@ -146,17 +146,20 @@ def table(seen: Seen, decided: Decided) -> RoutingTable | None:
     return fresh
 
 
-def entrusts(decided: Decided) -> bool:
-    """Whether the table to be written lists a revision for the first time, or gives a candidate more than it has."""
+def entrusting_nobody(decided: Decided) -> Decided:
+    """The decision without what its table would give for the first time: a candidate more than it has, or a place in the table at all.
+
+    What takes traffic away stays, and so does going back to a revision that answered before.
+    """
     stored, intent = decided.observed.table, decided.plan.table
     if intent is None:
-        return False
+        return decided
     before = stored.weights if stored is not None else {}
     rollout = decided.plan.record.rollout
-    return any(
-        name not in before or (rollout is not None and name == rollout.candidate and weight > before[name])
-        for name, weight in intent.weights.items()
-    )
+    gains = rollout is not None and intent.weights.get(rollout.candidate, 0) > before.get(rollout.candidate, 0)
+    known = {name: weight for name, weight in intent.weights.items() if weight or name in before}
+    held = gains or not before
+    return replace(decided, plan=replace(decided.plan, table=None if held else replace(intent, weights=known)))
 
 
 def _mounted(seen: Seen, decided: Decided, route: Route, stored: RoutingTable) -> Route:

@@ -25,8 +25,7 @@ async def execute(writer: Writer, seen: Seen, decided: Decided, manifests: list[
     await _record(writer, seen, decided)
     refused = await writer.bring(manifests, seen.children)
     # A child that is refused must not keep traffic on a revision that is to lose it. Nobody gets any for the first time, though.
-    if refused is None or not decide.entrusts(decided):
-        await _route(writer, seen, decided)
+    await _route(writer, seen, decided if refused is None else decide.entrusting_nobody(decided))
     for step in decided.plan.collect:
         await _collect(writer, seen, step)
     await _forget(writer, seen, decided.plan.forget)

@@ -12,12 +12,13 @@ from doubles.manifests import OWNER, TEMPLATES, revision_of, spec_of
 from doubles.seen import seen_of
 from rag_operator import names
 from rag_operator.controller.analysis import Baselines
-from rag_operator.controller.decide import Given, Judged, build, decide, judge, table
+from rag_operator.controller.decide import Given, Judged, build, decide, entrusting_nobody, judge, table
 from rag_operator.controller.observe import Seen
 from rag_operator.desired import images, revision_record
 from rag_operator.desired.context import Surroundings
 from rag_operator.kube.child import Child, reduce
 from rag_operator.kube.resources import CONTROLLER_REVISIONS, INDEXES, Resource
+from rag_operator.model.observed import TableState
 from rag_operator.model.plan import Record, Rollout, TableIntent
 from rag_operator.model.revision import Revision
 from rag_operator.model.validated import References, Violation
@@ -180,3 +181,31 @@ def test_a_route_carries_the_fingerprint_that_its_own_embedder_was_compared_with
     assert fingerprints("Equal") == ["of the index", "packed anew"]
     assert fingerprints("Unknown") == ["of the index", "packed anew"]
     assert fingerprints("Different") == ["of the index", "of the index"]
+
+
+SHARED, NOBODY = {"s": 50, "c": 50}, {"s": 100}
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "left"),
+    [
+        (SHARED, {"s": 100, "r": 0}, {"s": 100}),
+        (SHARED, {"s": 100, "c": 0, "r": 0}, {"s": 100, "c": 0}),
+        (SHARED, {"r": 100, "s": 0}, {"r": 100, "s": 0}),
+        (NOBODY, {"s": 90, "c": 10}, None),
+        (NOBODY, {"s": 100, "c": 0}, {"s": 100}),
+        (None, {"s": 100}, None),
+    ],
+    ids=["aborted, and one is listed again", "unready, and one is listed again", "rolled back", "gains", "is listed", "the first table"],
+)
+def test_of_a_table_that_may_entrust_nobody_only_what_takes_away_is_left(
+    before: dict[str, int] | None, wanted: dict[str, int], left: dict[str, int] | None
+) -> None:
+    look = seen(record=Record(stable="s"))
+    found = decide(look, judge(look), given())
+    assert found is not None
+    record = Record(stable="s", rollout=Rollout("c", "Shifting") if "c" in wanted else None)
+    meant = replace(found.plan, record=record, table=TableIntent(wanted, "salt", "why"))
+    stored = TableState(7, before) if before is not None else None
+    intent = entrusting_nobody(replace(found, plan=meant, observed=replace(found.observed, table=stored))).plan.table
+    assert (dict(intent.weights) if intent is not None else None) == left
