@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rag_operator import errors, metrics, names
+from rag_operator.api.v1alpha1.index_status import Work
 from rag_operator.controller import assemble
 from rag_operator.controller.decide import Decided
 from rag_operator.controller.dropping import Dropping, dropping, is_wanted, made_for_it, undropped
@@ -106,7 +107,7 @@ async def _drop(means: Means, seen: Seen, left: Mapping[str, str]) -> bool:
             await _stop(means.writer, todo)
         else:
             for child, work in todo.marks:
-                await means.writer.change_index(child, {"work": work.to_wire(), "collecting": True})
+                await means.writer.change_index(child, _marked(work))
             refused = await means.writer.bring(todo.manifests, seen.children)
             if refused is not None:
                 raise refused
@@ -114,6 +115,11 @@ async def _drop(means: Means, seen: Seen, left: Mapping[str, str]) -> bool:
         return False
     await means.reporter.say_of_deletion(seen, "Dropping", f"{_WHY}: {todo.why}")
     return True
+
+
+def _marked(work: Work) -> dict[str, object]:
+    # What a merge does not name stays, and where a copy is from belongs to a copy alone.
+    return {"work": {"from": None, **work.to_wire()}, "collecting": True}
 
 
 async def _stop(writer: Writer, todo: Dropping) -> None:
