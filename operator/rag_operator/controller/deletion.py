@@ -91,7 +91,7 @@ async def dismantle(means: Means, seen: Seen) -> float | None:
     if left:
         await _leave_behind(means, seen, left)
     for child in made_for_it(seen):
-        await means.writer.delete(child, _WHY)
+        await means.writer.clear(child, _WHY)
     await means.writer.write_pipeline(seen.key, _finalizers(seen, [one for one in present if one != names.FINALIZER]))
     await means.writer.release_indexes(seen.key)
     return None

@@ -97,6 +97,11 @@ class Writer:
         self._note_deletion(child, why)
         await self._client.delete(_resource(child.kind), child.namespace, child.name, uid=child.uid, version=str(child.version))
 
+    async def clear(self, child: Child, why: str) -> None:
+        """Delete what was made to drop collections, however it changes: what its Job still reports is nobody's business any more."""
+        self._note_deletion(child, why)
+        await self._client.delete(_resource(child.kind), child.namespace, child.name, uid=child.uid)
+
     async def stop(self, child: Child, why: str) -> None:
         """Delete a workload of a pipeline that is deleted, however it changes; it stays to be seen until its pods have ended."""
         self._note_deletion(child, why)

@@ -14,9 +14,10 @@ from rag_operator.controller.observe import Seen
 from rag_operator.controller.writer import Writer
 from rag_operator.desired import indexer
 from rag_operator.desired.context import IndexIntent, Surroundings
+from rag_operator.desired.meta import metadata
 from rag_operator.kube.apply import stamped
 from rag_operator.kube.child import Child, reduce
-from rag_operator.kube.resources import INDEXES, PIPELINES, Resource
+from rag_operator.kube.resources import INDEXES, JOBS, PIPELINES, Resource
 from rag_operator.rollout.identity import declared_index
 
 EXTERNAL = {"milvus": {"external": {"address": "milvus.example:19530"}, "standalone": None}}
@@ -78,3 +79,14 @@ async def test_an_index_that_is_being_copied_is_dropped_all_the_same() -> None:
     server = Server(an_index({"mode": "Copy", "attempt": 1, "from": {"index": "other", "collection": "rag_1_2", "dimensions": 384}}))
     assert await dismantle(means(server), deleted(server)) is not None
     assert (server.index["spec"]["work"], server.index["spec"]["collecting"]) == ({"mode": "Drop", "attempt": 2}, True)
+
+
+async def test_a_drop_s_job_that_still_reports_is_deleted_once() -> None:
+    """Its pod tells that the collections are gone before it ends, so its status changes just when it is to go."""
+    index = {**an_index({"mode": "Drop", "attempt": 1}), "status": {"completed": {"mode": "Drop", "attempt": 1}}}
+    name = f"{REVISION.index.name}-drop-1"
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata(OWNER, name, names.KIND_INDEXER, REVISION.index.name)}
+    job["metadata"] = {**stamped(job)["metadata"], "ownerReferences": [], "uid": "j", "resourceVersion": "8"}
+    server = Server(index)
+    assert await dismantle(means(server), deleted(server, reduce(JOBS, job))) is None
+    assert (server.deletions, server.released) == ([f"Job {name}"], [])
