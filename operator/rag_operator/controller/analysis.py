@@ -22,13 +22,17 @@ Totals = dict[tuple[str, Labels], float]
 
 @dataclass
 class _Step:
-    """What was counted since a step was first looked at, and what each pod said last."""
+    """What was counted since a step was first read, and what each pod said last."""
 
-    since: float
-    last: dict[str, Samples]
+    heard: float  # when it was read last, or first asked for
+    since: float = 0.0  # when counting began; 0 before
+    last: dict[str, Samples] = field(default_factory=dict)
     totals: Totals = field(default_factory=dict)
 
-    def add(self, reading: GatewayReading) -> None:
+    def add(self, reading: GatewayReading, now: float) -> None:
+        if not self.since:
+            self.since, self.last = now, dict(reading.samples)
+        self.heard = now
         for pod, samples in reading.samples.items():
             # A pod that is new, or began to count anew, has said nothing yet.
             for sample, value in _since(samples, self.last.get(pod, {})).items():
@@ -43,15 +47,21 @@ class Baselines:
         self._clock = clock
         self._by_step: OrderedDict[Hashable, _Step] = OrderedDict()
 
-    def read(self, step: Hashable, reading: GatewayReading, stable: str, candidate: str) -> AnalysisReading | None:
-        """Counts since the step was first looked at; `None` when a ready pod could not be asked."""
-        if any(pod.ready and not pod.reachable for pod in reading.pods) or not reading.samples:
-            return None
-        found = self._by_step.setdefault(step, _Step(self._clock(), dict(reading.samples)))
+    def read(self, step: Hashable, reading: GatewayReading | None, stable: str, candidate: str) -> AnalysisReading | None:
+        """Counts since the step was first read; `None` when the pods could not be listed, or a ready one not be asked."""
+        now = self._clock()
+        found = self._by_step.setdefault(step, _Step(now))
         while len(self._by_step) > _REMEMBERED:
             self._by_step.popitem(last=False)
-        found.add(reading)
+        if reading is None or any(pod.ready and not pod.reachable for pod in reading.pods) or not reading.samples:
+            return None
+        found.add(reading, now)
         return AnalysisReading(_counts(found.totals, stable), _counts(found.totals, candidate), found.since)
+
+    def heard(self, step: Hashable) -> float:
+        """When a step was read last, or first asked for, in seconds since the epoch; 0 when nobody asked."""
+        found = self._by_step.get(step)
+        return found.heard if found is not None else 0.0
 
 
 def _since(now: Samples, before: Mapping[tuple[str, Labels], float]) -> Totals:

@@ -19,7 +19,7 @@ from rag_operator.desired.context import Owner
 from rag_operator.kube.child import Child, Children
 from rag_operator.kube.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, INDEXES, JOBS
 from rag_operator.model.observed import AnalysisReading, EvaluationReading, MetricReading, Observed, TableState
-from rag_operator.model.plan import EvaluationIntent
+from rag_operator.model.plan import EvaluationIntent, Rollout
 from rag_operator.model.revision import Revision
 from rag_operator.rollout import gates
 from rag_runtime.contracts.routing import TABLE_KEY, RoutingTable
@@ -71,7 +71,7 @@ def observed(seen: Seen, revisions: Mapping[str, Revision], wanted: Revision | N
     table = stored_table(seen)
     view = View(known, seen.children, seen.slow, stable, table[0].weights if table is not None else {})
     indexes = {revision.index.name for revision in revisions.values()}
-    reading = seen.gateways
+    reading, live = seen.gateways, _analysis(seen, baselines)
     return Observed(
         components=view.states(),
         pairs=view.pairs(),
@@ -80,7 +80,8 @@ def observed(seen: Seen, revisions: Mapping[str, Revision], wanted: Revision | N
         gateways=reading.pods if reading is not None else (),
         gateways_known=reading is not None,
         evaluation=evaluation(seen, revisions, now),
-        analysis=_analysis(seen, baselines),
+        analysis=live,
+        analysis_heard=baselines.heard(_step(seen.uid, seen.record.rollout)) if seen.record.rollout is not None else 0.0,
         verbs=seen.verbs,
         unmounted=mounts.unmounted(seen.children, known, table[1] if table is not None else None),
         adopted_indexes=tuple(sorted(name for kind, name in seen.children if kind == INDEXES.kind and name not in indexes)),
@@ -164,8 +165,11 @@ def _reading(intent: EvaluationIntent, result: EvaluationResult, *, exact: bool)
 
 
 def _analysis(seen: Seen, baselines: analysis.Baselines) -> AnalysisReading | None:
-    record = seen.record
-    if seen.gateways is None or record.rollout is None or record.stable is None:
+    rollout, stable = seen.record.rollout, seen.record.stable
+    if rollout is None or stable is None:
         return None
-    step = (seen.uid, record.rollout.candidate, record.rollout.weight_since)
-    return baselines.read(step, seen.gateways, record.stable, record.rollout.candidate)
+    return baselines.read(_step(seen.uid, rollout), seen.gateways, stable, rollout.candidate)
+
+
+def _step(uid: str, rollout: Rollout) -> tuple[str, str, float]:
+    return uid, rollout.candidate, rollout.weight_since

@@ -120,6 +120,7 @@ class Observed:
     gateways_known: bool = True  # False: the list could not be read completely
     evaluation: EvaluationReading | None = None
     analysis: AnalysisReading | None = None
+    analysis_heard: float = 0.0  # when live traffic could be read last, or was first asked for in this step; 0 when nobody asked
     verbs: Mapping[str, str] = field(default_factory=dict)  # annotation -> value
     unmounted: Mapping[str, str] = field(default_factory=dict)  # revision that gateways cannot answer by yet -> why
     adopted_indexes: tuple[str, ...] = ()  # owned indexes without a record: a restored cluster

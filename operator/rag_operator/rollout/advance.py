@@ -188,8 +188,10 @@ def _live(situation: Situation, rollout: Rollout) -> Gate | None:
     if policy is None or revision is None or not 0 < rollout.weight < WHOLE or not has_gates(situation.policy) or FULL in rollout.approved:
         return None
     reading = situation.observed.analysis
-    # An operator that was started again counts from then on only, and must not hold that against the candidate.
-    elapsed = situation.now - max(rollout.weight_since, reading.since if reading is not None else 0.0)
+    # An operator that was started again counts from then on only, and must not hold that against the candidate. Nor does a pause count
+    # during which everything could be read, when once it cannot.
+    began = reading.since if reading is not None else situation.observed.analysis_heard
+    elapsed = situation.now - max(rollout.weight_since, began)
     return analysis.judge(reading, policy, elapsed, generates=revision.generator is not None)
 
 

@@ -86,6 +86,16 @@ def test_what_a_pod_that_is_gone_counted_stays_counted_and_counting_began_with_t
     assert (replaced.stable.requests, replaced.since) == (37, 1000.0)
 
 
+def test_how_long_nothing_was_heard_counts_from_the_last_reading_or_from_the_first_look() -> None:
+    times = iter((1000.0, 2000.0, 3000.0, 4000.0))
+    baselines = Baselines(lambda: next(times))
+    silent = reading(pods=(GatewayPod("a", ready=True),))
+    assert baselines.heard("step") == 0.0
+    for asked, heard in ((silent, 1000.0), (reading(), 2000.0), (silent, 2000.0), (None, 2000.0)):
+        baselines.read("step", asked, "a", "b")
+        assert baselines.heard("step") == heard
+
+
 def test_the_quantile_lies_within_its_bucket() -> None:
     baselines = Baselines(lambda: 1000.0)
     empty = "\n".join(line.rsplit(" ", 1)[0] + " 0" for line in TEXT.splitlines() if "bucket" in line)

@@ -58,3 +58,14 @@ def test_an_operator_that_was_started_again_gives_live_traffic_the_whole_time_ag
     after = planned(seen, record(rollout=shifting), now=late + 2 * HOUR, **steps).record.rollout
     assert after is not None
     assert [gate.outcome for gate in after.gates] == ["Inconclusive"]
+
+
+def test_metrics_that_cannot_be_read_after_a_long_pause_are_waited_for_as_long_as_ever() -> None:
+    shifting = rollout(weight=10, weight_since=NOW - 72 * HOUR, steps=1, analysis_policy=LOOKED_AT)
+    steps = {"canary": {"steps": [{"setWeight": 10}]}, "analysis": ANALYSIS}
+    for heard, waiting in ((NOW - 10, ""), (NOW - 3 * HOUR, "analysis")):
+        seen = observed(A, B, weights={A.name: 90, B.name: 10}, analysis_heard=heard)
+        first = planned(seen, record(rollout=shifting), **steps).record
+        after = planned(seen, first, **steps).record.rollout
+        assert after is not None
+        assert (after.weight, after.waiting_for) == (10, waiting)
