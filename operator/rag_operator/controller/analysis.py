@@ -27,17 +27,21 @@ class _Step:
     heard: float  # when it was read last, or first asked for
     since: float = 0.0  # when counting began; 0 before
     last: dict[str, Samples] = field(default_factory=dict)
+    mute: set[str] = field(default_factory=set)  # pods that were there at first, and that nobody could ask yet
     totals: Totals = field(default_factory=dict)
 
     def add(self, reading: GatewayReading, now: float) -> None:
         if not self.since:
             self.since, self.last = now, dict(reading.samples)
+            self.mute = {pod.name for pod in reading.pods} - reading.samples.keys()
         self.heard = now
         for pod, samples in reading.samples.items():
-            # A pod that is new, or began to count anew, has said nothing yet.
-            for sample, value in _since(samples, self.last.get(pod, {})).items():
+            # A pod that is new, or began to count anew, has said nothing yet; one that was mute may have counted before the step.
+            before = samples if pod in self.mute else self.last.get(pod, {})
+            for sample, value in _since(samples, before).items():
                 self.totals[sample] = self.totals.get(sample, 0.0) + value
             self.last[pod] = samples
+        self.mute -= reading.samples.keys()
 
 
 class Baselines:

@@ -86,6 +86,20 @@ def test_what_a_pod_that_is_gone_counted_stays_counted_and_counting_began_with_t
     assert (replaced.stable.requests, replaced.since) == (37, 1000.0)
 
 
+def test_what_a_pod_counted_before_the_step_does_not_count_although_it_could_not_be_asked_at_first() -> None:
+    baselines = Baselines(lambda: 1000.0)
+    restarting = (GatewayPod("a", ready=True, reachable=True), GatewayPod("b"))
+    baselines.read("step", reading(pods=restarting), "a", "b")
+    back = GatewayReading((restarting[0], GatewayPod("b", ready=True, reachable=True)), {"a": parse(TEXT), "b": parse(TEXT)})
+    found = baselines.read("step", back, "a", "b")
+    assert found is not None
+    assert found.stable.requests == 0
+    later = parse(TEXT.replace('outcome="ok"} 90', 'outcome="ok"} 95'))
+    found = baselines.read("step", GatewayReading(back.pods, {"a": parse(TEXT), "b": later}), "a", "b")
+    assert found is not None
+    assert found.stable.requests == 5
+
+
 def test_how_long_nothing_was_heard_counts_from_the_last_reading_or_from_the_first_look() -> None:
     times = iter((1000.0, 2000.0, 3000.0, 4000.0))
     baselines = Baselines(lambda: next(times))
