@@ -58,9 +58,20 @@ class HttpScraper:
             async with self._session.get(f"http://{host}:{pods.METRICS_PORT}/metrics", allow_redirects=False) as response:
                 if response.status != 200:
                     return None
-                return parse((await response.content.read(_LIMIT)).decode(errors="replace"))
+                page = await _page(response)
         except (aiohttp.ClientError, OSError):
             return None
+        return parse(page.decode(errors="replace")) if page is not None else None
+
+
+async def _page(response: aiohttp.ClientResponse) -> bytes | None:
+    """What was answered, to its end; `None` when it is too long: half a page would be wrong numbers."""
+    found = bytearray()
+    async for part in response.content.iter_any():
+        found += part
+        if len(found) > _LIMIT:
+            return None
+    return bytes(found)
 
 
 async def unreachable(_: str) -> Samples | None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
 from rag_operator.controller.analysis import Baselines
-from rag_operator.controller.scrape import GatewayReading, Samples, parse, read
+from rag_operator.controller.scrape import GatewayReading, HttpScraper, Samples, parse, read
 from rag_operator.kube.child import Child, reduce
 from rag_operator.kube.resources import PODS
 from rag_operator.model.observed import GatewayPod
+from rag_runtime.contracts import pods
 
 TEXT = """# HELP rag_gateway_epoch_served newest
 # TYPE rag_gateway_epoch_served gauge
@@ -41,6 +47,38 @@ async def test_every_pod_is_asked_terminating_ones_too_and_one_that_does_not_ans
         GatewayPod("b", ready=True, terminating=True),
         GatewayPod("c", ready=True),
     )
+
+
+@pytest.fixture
+async def page(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[[str], None]]:
+    """Says what the pod at 127.0.0.1 answers."""
+    texts = [""]
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text=texts[-1])
+
+    app = web.Application()
+    app.router.add_get("/metrics", answer)
+    async with TestServer(app) as server:
+        monkeypatch.setattr(pods, "METRICS_PORT", server.port)
+        yield texts.append
+
+
+def padded(size: int) -> str:
+    """The pod's samples after so much that is not the gateway's own."""
+    return "# padding\n" * (size // 10) + TEXT
+
+
+async def test_a_page_that_comes_in_parts_is_read_to_its_end(page: Callable[[str], None]) -> None:
+    page(padded(1_000_000))
+    async with HttpScraper(10) as scrape:
+        assert await scrape("127.0.0.1") == parse(TEXT)
+
+
+async def test_a_page_that_is_too_long_is_not_read_by_half(page: Callable[[str], None]) -> None:
+    page(padded(3_000_000))
+    async with HttpScraper(10) as scrape:
+        assert await scrape("127.0.0.1") is None
 
 
 def test_only_the_gateways_own_samples_are_read() -> None:
