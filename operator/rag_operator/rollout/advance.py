@@ -16,7 +16,7 @@ from rag_operator.model.observed import MISMATCH, ComponentState
 from rag_operator.model.plan import Gate, Note, Record, Rollout, RolloutPhase
 from rag_operator.rollout import analysis, gates, traffic, triggers
 from rag_operator.rollout.bluegreen import has_gates, steps_of
-from rag_operator.rollout.canary import WHOLE, SetWeight, Stage, goal, next_goal
+from rag_operator.rollout.canary import WHOLE, SetWeight, Stage, Wait, goal, next_goal
 from rag_operator.rollout.endings import abort, promote
 from rag_operator.rollout.replicas import floors, lacking, running
 from rag_operator.rollout.situation import Move, Situation, describe, with_rollout
@@ -224,8 +224,12 @@ def _step(situation: Situation, record: Record, rollout: Rollout) -> Outcome:
     steps = steps_of(situation.policy)
     if rollout.step >= len(steps) or FULL in rollout.approved:
         return None
+    stage: Stage = steps[rollout.step]
+    if isinstance(stage, Wait) and not rollout.step_since:
+        # What comes before the first step, a build above all, is no part of its pause.
+        return Move(with_rollout(record, rollout, situation.now, step_since=situation.now))
     phase: RolloutPhase = "Shifting" if rollout.weight else "WarmingUp"
-    hold = _pause(situation, rollout, steps[rollout.step], phase) or _analysed(situation, record, rollout, steps)
+    hold = _pause(situation, rollout, stage, phase) or _analysed(situation, record, rollout, steps)
     return hold or Move(with_rollout(record, rollout, situation.now, step=rollout.step + 1, step_since=situation.now, phase=phase))
 
 

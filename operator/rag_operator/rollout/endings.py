@@ -26,7 +26,6 @@ def start(situation: Situation, record: Record, why: str) -> Move:
         candidate=name,
         phase="Provisioning",
         steps=len(steps_of(situation.policy)),
-        step_since=now,
         started=now,
         progress_since=now,
         evaluation_policy=gates.policy_digest(situation.policy.evaluation),

@@ -69,3 +69,17 @@ def test_metrics_that_cannot_be_read_after_a_long_pause_are_waited_for_as_long_a
         after = planned(seen, first, **steps).record.rollout
         assert after is not None
         assert (after.weight, after.waiting_for) == (10, waiting)
+
+
+def test_a_pause_that_comes_first_begins_when_the_candidate_is_there() -> None:
+    steps = {"canary": {"steps": [{"pause": {"duration": "10m"}}, {"setWeight": 10}]}}
+    unevaluated = (Gate("evaluation", "NotApplicable", "unchanged"),)
+    before = record(rollout=rollout("Indexing", steps=2, started=NOW - 3 * HOUR, gates=unevaluated))
+    seen = observed(A, B, weights={A.name: 100, B.name: 0})
+    arrived = planned(seen, before, **steps).record
+    for later, weight in ((0.0, 0), (599.0, 0), (601.0, 10)):
+        after = arrived
+        for _ in range(4):
+            after = planned(seen, after, now=NOW + later, **steps).record
+        assert after.rollout is not None
+        assert after.rollout.weight == weight
