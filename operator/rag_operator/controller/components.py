@@ -105,7 +105,7 @@ def _unrecorded(children: Children) -> Iterator[ComponentState]:
 
 def _server(component: Component, revision: Revision, children: Children) -> ComponentState:
     if _runs_elsewhere(component, revision):
-        return ComponentState(component.kind, component.name, exists=True, ready=True)
+        return ComponentState(component.kind, component.name, exists=True, elsewhere=True, ready=True)
     child = children.get((DEPLOYMENTS.kind, component.name))
     if child is None:
         return ComponentState(component.kind, component.name, reason="Missing", message="not made yet")

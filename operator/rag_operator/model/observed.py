@@ -20,6 +20,7 @@ class ComponentState:
     name: str
     uid: str = ""  # of the object that stands for it
     exists: bool = False
+    elsewhere: bool = False  # an endpoint of others: there is nothing of it to take away
     ready: bool = False  # can take part in answering now
     ready_replicas: int = 0
     desired_replicas: int = 0

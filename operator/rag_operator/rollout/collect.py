@@ -53,8 +53,12 @@ def _unneeded(situation: Situation, kept: list[str]) -> Iterator[ComponentState]
     needed.update(situation.observed.adopted_indexes)
     for name, part in sorted(situation.observed.components.items()):
         # What is being collected goes on even if it is wanted again: that is what irrevocable means.
-        if part.exists and (name not in needed or part.collecting):
+        if _stands(part) and (name not in needed or part.collecting):
             yield part
+
+
+def _stands(part: ComponentState) -> bool:
+    return part.exists and not part.elsewhere
 
 
 def _blocking(situation: Situation, kept: list[str], unneeded: tuple[ComponentState, ...]) -> Iterator[str]:
@@ -99,7 +103,7 @@ def _forgettable(situation: Situation, kept: list[str]) -> Iterator[str]:
     known = {*kept, *(table.weights if table else ())}
     explained = {part.name for name in known for part in situation.parts(name)}
     for name in sorted(situation.observed.revisions):
-        rest = [part for part in situation.parts(name) if part.exists and not part.dropped and part.name not in explained]
+        rest = [part for part in situation.parts(name) if _stands(part) and not part.dropped and part.name not in explained]
         if name not in known and not rest:
             yield name
 

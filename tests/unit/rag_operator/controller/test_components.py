@@ -61,6 +61,14 @@ def test_an_embedder_is_ready_with_its_first_pod(ready: int, *, expected: bool) 
     assert (state.ready, state.ready_replicas, state.desired_replicas) == (expected, ready, 2)
 
 
+def test_what_others_run_is_there_and_nothing_to_take_away() -> None:
+    external = {"url": "https://models.example.com/v1", "model": "e", "dimensions": 8, "revision": "1"}
+    revision = resolve("handbook", spec_of(embedder={"local": None, "external": external}))
+    state = View([revision], {}).states()[revision.embedder.name]
+    assert (state.ready, state.elsewhere) == (True, True)
+    assert not found(deployment(1))[EMBEDDER].elsewhere
+
+
 def test_what_does_not_exist_is_missing() -> None:
     said = {name: (state.exists, state.reason) for name, state in found().items()}
     assert said == {EMBEDDER: (False, "Missing"), INDEX: (False, "Missing")}

@@ -84,3 +84,12 @@ def test_an_index_that_is_being_collected_goes_on_although_it_is_wanted_again() 
 def test_a_record_goes_when_nothing_of_it_stands() -> None:
     assert collect(components=states(A)).forget == (B.name,)
     assert collect(components=states(A), weights={A.name: 100, B.name: 0}).forget == ()
+
+
+def test_an_endpoint_of_others_is_nothing_to_take_away_and_keeps_no_record() -> None:
+    away = states(A, B)
+    away[B.embedder.name] = replace(away[B.embedder.name], elsewhere=True)
+    assert steps(collect(components=away)) == {B.index.name: "StopWriters"}
+    away[B.index.name] = replace(away[B.index.name], stopped=True, collecting=True, dropped=True)
+    found = collect(components=away)
+    assert (steps(found), found.forget) == ({}, (B.name,))
