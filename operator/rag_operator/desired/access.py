@@ -1,4 +1,4 @@
-"""By which Secrets a revision is reached now. A login that is replaced is replaced for every revision that uses the same thing."""
+"""How a revision is reached now. A login or a limit that is replaced is replaced for every revision that uses the same thing."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def _embedder(revision: Revision, newest: Revision) -> Embedder:
     own, other = revision.spec.embedder, newest.spec.embedder.external
     if own.external is None or other is None or not revision.embedder.same_as(newest.embedder):
         return own
-    external = own.external.model_copy(update={"credentials_secret_ref": other.credentials_secret_ref})
-    return own.model_copy(update={"external": external})
+    update = {"credentials_secret_ref": other.credentials_secret_ref, "max_input_tokens": other.max_input_tokens}
+    return own.model_copy(update={"external": own.external.model_copy(update=update)})
 
 
 def _generator(revision: Revision, newest: Revision) -> Generator | None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from doubles.manifests import OWNER, revision_of, spec_of
-from rag_operator.desired import credentials, routing
+from rag_operator.desired import addresses, credentials, routing
 from rag_operator.desired.access import with_access
 from rag_operator.model.revision import Revision
 
@@ -33,6 +33,20 @@ def test_what_is_the_same_is_reached_as_the_newest_says() -> None:
     assert other.name != asking("old").name
     assert named(with_access(asking("old"), other)) == ("new", "new", "new")
     assert named(with_access(asking("old"), asking(None))) == (None, None, None)
+
+
+def test_the_longest_text_of_an_embedder_is_what_the_newest_says_of_the_same_one() -> None:
+    def limited(tokens: int, **change: Any) -> Revision:
+        spec = asking(None, **change).spec
+        raw = spec.to_wire()
+        raw["embedder"]["external"]["maxInputTokens"] = tokens
+        return revision_of(type(spec).model_validate(raw))
+
+    other = limited(2048, retrieval={"topK": 20})
+    found = with_access(limited(512), other)
+    assert found.name != other.name
+    assert addresses.embedder_access(OWNER, found).max_input_tokens == 2048
+    assert addresses.embedder_access(OWNER, with_access(limited(512), limited(2048, embedder="f"))).max_input_tokens == 512
 
 
 def test_another_embedder_or_generator_keeps_its_own_key_and_the_store_is_the_same_always() -> None:
