@@ -29,6 +29,7 @@ from rag_operator.status.freshness import freshness
 from rag_operator.status.situation import Situation
 
 _LONGEST: Final = 1000
+_SHOWN: Final = 16  # revisions that leave: while a gateway holds them all, every change of the spec adds one
 _INDEX_STAGES: Final = frozenset({"Building", "CatchingUp", "Loading", "Indexing", "Unverified"})
 _GATES: Final = {"evaluation": "Evaluation", "analysis": "Analysis"}
 
@@ -45,7 +46,9 @@ def summarize(situation: Situation) -> RAGPipelineStatus:
         stable=_stable(situation),
         candidate=_candidate(situation),
         retired=_retired(situation),
-        leaving=tuple(LeavingStatus(revision=one.revision, idle_at=_time(one.idle_at), why=one.why[:_LONGEST]) for one in record.leaving),
+        leaving=tuple(
+            LeavingStatus(revision=one.revision, idle_at=_time(one.idle_at), why=one.why[:_LONGEST]) for one in record.leaving[-_SHOWN:]
+        ),
         traffic=_traffic(situation),
         step=_step(situation),
         gate=_gate(rollout.gates[-1]) if rollout is not None and rollout.gates else None,

@@ -13,7 +13,7 @@ from rag_operator.api.v1alpha1.status import RAGPipelineStatus
 from rag_operator.controller.events import transitions
 from rag_operator.model import codec
 from rag_operator.model.observed import ComponentState, Observed, TableState
-from rag_operator.model.plan import Decision, Plan, Record, Retired, Rollout
+from rag_operator.model.plan import Decision, Leaving, Plan, Record, Retired, Rollout
 from rag_operator.model.validated import Violation
 from rag_operator.rollout.identity import resolve
 from rag_operator.status import conditions
@@ -235,3 +235,10 @@ def test_a_revision_that_is_kept_for_rollback_says_the_same_at_every_look() -> N
     first = summarize(situation(record=kept))
     later = summarize(situation(record=kept, before=first, now=NOW + 60))
     assert later.retired == first.retired
+
+
+def test_status_can_be_told_however_many_revisions_leave() -> None:
+    leaving = tuple(Leaving(f"r{number}", NOW, "superseded") for number in range(20))
+    told = summarize(situation(record=Record(stable=REVISION.name, leaving=leaving)))
+    assert [one.revision for one in told.leaving] == [f"r{number}" for number in range(4, 20)]
+    assert codec.loads(told.record).leaving == leaving
