@@ -158,7 +158,9 @@ def _flat(gate: Gate) -> dict[str, float]:
 def _finds_foreign(situation: Situation, record: Record) -> bool:
     # A position is recorded before its first child: indexes beside an empty record mean that the record was lost.
     blank = replace(record, verbs_done={}, verbs_refused={}, reindex="", approved_deletions={}, epoch=0) == Record()
-    return blank and any(part.exists and part.kind == "index" for part in situation.observed.components.values())
+    # One that is on its way out was a pipeline's that is gone.
+    indexes = [part for part in situation.observed.components.values() if part.kind == "index" and not part.collecting]
+    return blank and any(index.exists for index in indexes)
 
 
 def _taken_back(situation: Situation, record: Record, rollout: Rollout) -> Record:

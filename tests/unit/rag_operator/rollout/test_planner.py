@@ -61,6 +61,12 @@ def test_after_status_was_lost_verbs_that_still_stand_are_not_done_again() -> No
     assert again.stable == A.name
 
 
+def test_only_an_index_that_stays_says_that_the_record_was_lost() -> None:
+    for going, adopted in ((True, False), (False, True)):
+        seen = observed(B, table=None, revisions={}, components=states(B, collecting=going))
+        assert planned(seen, Record()).record.adopted is adopted
+
+
 def test_a_rejected_revision_waits_for_retry() -> None:
     assert planned(observed(A), record(rejected=(B.name,))).record.rollout is None
 
