@@ -230,11 +230,18 @@ def _evaluation(situation: Situation, record: Record) -> EvaluationIntent | None
         return None
     if policy.evaluation is None or not has_gates(policy) or table is None or rollout.candidate not in table.weights:
         return None
-    if traffic.unacknowledged(situation.observed):
+    if traffic.unacknowledged(situation.observed) and not _evaluates(situation, record.stable, rollout):
         return None  # the preview port would not know the candidate yet
     stable, candidate = situation.revision(record.stable), situation.revision(rollout.candidate)
     layout_only = stable is not None and candidate is not None and gates.layout_only(stable, candidate)
     return EvaluationIntent(record.stable, rollout.candidate, rollout.evaluation_attempt, layout_only, rollout.started)
+
+
+def _evaluates(situation: Situation, stable: str, rollout: Rollout) -> bool:
+    # Gateways knew the candidate when it began: one that cannot be asked for a moment, or is new, is no reason to begin again.
+    running = situation.observed.evaluation
+    asked = (stable, rollout.candidate, rollout.evaluation_attempt)
+    return running is not None and running.running and (running.stable, running.candidate, running.attempt) == asked
 
 
 def _when(situation: Situation, record: Record, hold: Hold | None, *, busy: bool, blocked: bool) -> float | None:

@@ -10,7 +10,7 @@ import pytest
 from rag_operator import names
 from rag_operator.api.scalars import Duration
 from rag_operator.api.v1alpha1.rollout import Evaluation
-from rag_operator.model.observed import Observed, TableState
+from rag_operator.model.observed import EvaluationReading, Observed, TableState
 from rag_operator.model.plan import Keep, Leaving, Plan, Record, Retired
 from rag_operator.model.revision import Revision
 from rag_operator.rollout.gates import policy_digest
@@ -209,6 +209,16 @@ def test_the_evaluation_waits_for_gateways_that_know_the_candidate() -> None:
     asked = planned(listed, before, evaluation=EVALUATION).evaluation
     assert asked is not None
     assert (asked.stable, asked.candidate, asked.attempt, asked.layout_only) == (A.name, B.name, 1, False)
+
+
+def test_an_evaluation_that_runs_is_not_stopped_by_a_gateway_that_cannot_be_asked_for_a_moment() -> None:
+    before = record(rollout=rollout("Evaluating", evaluation_policy=ASKED))
+    listed = observed(A, B, weights={A.name: 100, B.name: 0})
+    mute = replace(listed, gateways=(replace(listed.gateways[0], reachable=False),))
+    assert planned(mute, before, evaluation=EVALUATION).evaluation is None
+    for seen in (mute, replace(listed, gateways=(), gateways_known=False)):
+        running = replace(seen, evaluation=EvaluationReading(A.name, B.name, 1, running=True))
+        assert planned(running, before, evaluation=EVALUATION).evaluation == planned(listed, before, evaluation=EVALUATION).evaluation
 
 
 def test_only_the_layout_is_measured_by_recall() -> None:
