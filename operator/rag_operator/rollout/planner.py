@@ -177,11 +177,12 @@ def _act(situation: Situation, record: Record, notes: tuple[Note, ...], hold: Ho
 
 
 def keep(situation: Situation, record: Record) -> tuple[Keep, ...]:
-    """Return the revisions whose components must stand, each once, in its most important role."""
+    """Return the revisions whose components must stand, each once, in its most important role and as large as any of its roles needs."""
     roles: dict[str, Keep] = {}
     for role in (_stable(situation, record), _rolled_out(situation, record), _retired(record), *_leaving(situation, record)):
         if role is not None:
-            roles.setdefault(role.revision, role)
+            first = roles.get(role.revision, role)
+            roles[role.revision] = replace(first, floors=highest(first.floors, role.floors))
     return tuple(roles.values())
 
 

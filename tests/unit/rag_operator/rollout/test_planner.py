@@ -192,6 +192,12 @@ def test_what_is_rolled_back_to_keeps_the_size_it_was_kept_at() -> None:
     assert keeps(planned(gone, back, now=NOW + HOUR))[A.name].floors == {}
 
 
+def test_what_is_kept_for_rollback_keeps_its_size_when_the_spec_asks_for_it_again() -> None:
+    before = Record(stable=A.name, retired=Retired(B.name, NOW + HOUR, {B.embedder.name: 8}), rollout=rollout("Evaluating"), epoch=7)
+    again = keeps(planned(observed(A, B, weights={A.name: 100, B.name: 0}), before))[B.name]
+    assert (again.role, again.floors) == ("candidate", {B.embedder.name: 8})
+
+
 def test_an_index_that_is_being_collected_is_not_touched_until_it_is_gone() -> None:
     parts = states(A, B)
     parts[B.index.name] = replace(parts[B.index.name], collecting=True)
