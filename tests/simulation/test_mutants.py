@@ -57,7 +57,7 @@ def _collect_beside_a_new_table(patch: Patch) -> None:
         return replace(planned, collect=tuple(collect._step(part) for part in gone))
 
     patch.setattr(planner, "_act", hasty)
-    patch.setattr(triggers, "routed_away", lambda *args: True)
+    patch.setattr(triggers, "left", lambda *args: True)
 
 
 def _drop_without_marking(patch: Patch) -> None:
@@ -82,7 +82,7 @@ def _stable_shrinks_when_traffic_arrives(patch: Patch) -> None:
 
 
 def _idle_before_routed_away(patch: Patch) -> None:
-    patch.setattr(planner, "_present", lambda situation, entry: False)
+    patch.setattr(planner, "_present", lambda *args: False)
 
 
 def _rejected_is_tried_again(patch: Patch) -> None:

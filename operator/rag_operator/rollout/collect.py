@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from rag_operator.model.observed import ComponentState
-from rag_operator.model.plan import Collect, Keep
+from rag_operator.model.plan import Collect, Keep, Record
 from rag_operator.rollout.situation import Situation
 from rag_operator.rollout.traffic import holding
 
@@ -46,6 +46,14 @@ def routed_away(situation: Situation, name: str) -> bool:
     """Whether no gateway can still use a revision: the table does not name it and nobody answers by an older one."""
     table = situation.observed.table
     return (table is None or name not in table.weights) and not holding(situation.observed)
+
+
+def left(situation: Situation, record: Record, name: str) -> bool:
+    """Whether a revision's traffic is gone for good: what is kept for rollback stays in the table, with no weight."""
+    table, retired = situation.observed.table, record.retired
+    if retired is not None and retired.revision == name and table is not None and not table.weights.get(name):
+        return not holding(situation.observed)
+    return routed_away(situation, name)
 
 
 def _unneeded(situation: Situation, kept: list[str]) -> Iterator[ComponentState]:

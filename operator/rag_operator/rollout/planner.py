@@ -18,7 +18,7 @@ from rag_operator.model.revision import Revision
 from rag_operator.rollout import endings, gates, traffic, triggers, verbs
 from rag_operator.rollout.advance import Hold, advance, verdict, warming
 from rag_operator.rollout.bluegreen import has_gates, steps_of
-from rag_operator.rollout.collect import collection, routed_away
+from rag_operator.rollout.collect import collection, left
 from rag_operator.rollout.replicas import floors, highest, settling
 from rag_operator.rollout.situation import Move, Situation
 
@@ -192,7 +192,7 @@ def _stable(situation: Situation, record: Record) -> Keep | None:
     # While another revision has traffic, or may still have some, stable keeps what it ran: it may get everything back at once.
     shifting = record.rollout.floors if record.rollout and record.rollout.weight else {}
     settled = record.settling.floors if record.settling else {}
-    held = highest(shifting, settled, *(entry.floors for entry in record.leaving if _present(situation, entry)))
+    held = highest(shifting, settled, *(entry.floors for entry in record.leaving if _present(situation, record, entry)))
     own = {part.name for part in situation.parts(record.stable)}
     return Keep(record.stable, "stable", {name: floor for name, floor in held.items() if name in own})
 
@@ -213,15 +213,15 @@ def _retired(record: Record) -> Keep | None:
 
 def _leaving(situation: Situation, record: Record) -> Iterator[Keep]:
     for entry in record.leaving:
-        here = _present(situation, entry)
+        here = _present(situation, record, entry)
         own = {part.name for part in situation.parts(entry.revision)}
         floors = {name: floor for name, floor in entry.floors.items() if here and name in own}
         yield Keep(entry.revision, "leaving", floors, idle=not here)
 
 
-def _present(situation: Situation, entry: Leaving) -> bool:
+def _present(situation: Situation, record: Record, entry: Leaving) -> bool:
     # Order: table, acknowledged by every gateway, and only then anything shrinks.
-    return situation.now < entry.idle_at or not routed_away(situation, entry.revision)
+    return situation.now < entry.idle_at or not left(situation, record, entry.revision)
 
 
 def _evaluation(situation: Situation, record: Record) -> EvaluationIntent | None:
@@ -256,7 +256,7 @@ def _when(situation: Situation, record: Record, hold: Hold | None, *, busy: bool
             times.append(_deadline(situation, record.rollout))
     if busy:
         times.append(now + ACKNOWLEDGEMENT[0])
-    if blocked or any(entry.idle_at <= now and not routed_away(situation, entry.revision) for entry in record.leaving):
+    if blocked or any(entry.idle_at <= now and not left(situation, record, entry.revision) for entry in record.leaving):
         times.append(now + BLOCKED)
     return max(min(times) - now, AT_ONCE) if times else None
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from rag_operator.model.observed import ComponentState
 from rag_operator.model.plan import Leaving, Record, Rollout
-from rag_operator.rollout.collect import routed_away
+from rag_operator.rollout.collect import left
 from rag_operator.rollout.situation import Situation
 
 SECOND_LOOK: Final = 60.0  # seconds
@@ -46,7 +46,7 @@ def departed(situation: Situation, record: Record) -> Leaving | None:
 
 def _departed(situation: Situation, record: Record, entry: Leaving) -> bool:
     waits = situation.wants(entry.revision) and entry.revision in record.rejected
-    return situation.now >= entry.idle_at and not waits and routed_away(situation, entry.revision)
+    return situation.now >= entry.idle_at and not waits and left(situation, record, entry.revision)
 
 
 def reverted(situation: Situation, record: Record) -> str:

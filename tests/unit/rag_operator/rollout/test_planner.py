@@ -198,6 +198,20 @@ def test_what_is_kept_for_rollback_keeps_its_size_when_the_spec_asks_for_it_agai
     assert (again.role, again.floors) == ("candidate", {B.embedder.name: 8})
 
 
+def test_a_candidate_that_is_kept_for_rollback_has_left_when_every_gateway_knows_that_it_has_no_traffic() -> None:
+    shifting = rollout(weight=50, floors={A.embedder.name: 8})
+    before = Record(stable=A.name, retired=Retired(B.name, NOW + 24 * HOUR), rollout=shifting, epoch=7)
+    both = observed(A, B, weights={A.name: 50, B.name: 50}, verbs={names.VERB_ABORT: B.name})
+    aborted = planned(both, before).record
+    assert (aborted.rollout, aborted.rejected) == (None, (B.name,))
+    unheard = observed(A, B, weights={A.name: 100, B.name: 0}, gateways=(replace(both.gateways[0], epoch_oldest=6),))
+    late = NOW + 2 * HOUR
+    assert keeps(planned(unheard, aborted, now=late))[A.name].floors == {A.embedder.name: 8}
+    heard = planned(observed(A, B, weights={A.name: 100, B.name: 0}), aborted, now=late)
+    assert keeps(heard)[A.name].floors == {}
+    assert heard.requeue_after == before.retired.until - late if before.retired else None
+
+
 def test_an_index_that_is_being_collected_is_not_touched_until_it_is_gone() -> None:
     parts = states(A, B)
     parts[B.index.name] = replace(parts[B.index.name], collecting=True)
