@@ -116,7 +116,11 @@ def _approve_deletions(situation: Situation, record: Record, value: str) -> Hand
     state = situation.observed.state(index)
     if state is None or state.kind != "index" or state.collecting:
         return f"there is no index {index}"
-    return Move(replace(record, approved_deletions={index: value}))
+    if record.approved_deletions.get(index) == value:
+        return "this was approved before; another nonce approves anew"
+    # One that stands for another index was perhaps not used yet.
+    standing = {name: given for name, given in record.approved_deletions.items() if situation.observed.state(name) is not None}
+    return Move(replace(record, approved_deletions={**standing, index: value}))
 
 
 def _revision(value: str) -> str:

@@ -134,6 +134,14 @@ def test_reindex_and_approve_deletions_are_remembered() -> None:
     assert refusal(names.VERB_APPROVE_DELETIONS, "nothing/1") == "there is no index nothing"
 
 
+def test_an_approval_for_one_index_takes_none_back_that_another_one_still_waits_for() -> None:
+    first, second = f"{A.index.name}/1", f"{B.index.name}/1"
+    approved = record(approved_deletions={A.index.name: first, "gone": "gone/1"})
+    after = use(names.VERB_APPROVE_DELETIONS, second, approved).record
+    assert after.approved_deletions == {A.index.name: first, B.index.name: second}
+    assert refusal(names.VERB_APPROVE_DELETIONS, first, after) == "this was approved before; another nonce approves anew"
+
+
 def test_a_reindex_that_still_stands_after_status_was_lost_rolls_nothing_out() -> None:
     wish = spec("a")
     again, plain = (resolve("handbook", wish, reindex=value, collection=f"rag_{value}") for value in ("x", ""))
