@@ -15,15 +15,18 @@ from rag_operator.rollout.endings import abort, roll_back
 from rag_operator.rollout.situation import Move, Situation, with_rollout
 
 FULL: Final = "full"
+LONGEST: Final = 512  # characters of a value: what indexes are told of one
 Handled = Move | str  # a refusal is its reason
 
 
 def due(situation: Situation, record: Record) -> Move | None:
     """Return what the first verb that was not handled yet does."""
     for verb, handle in HANDLERS.items():
-        value = situation.observed.verbs.get(verb, "")
+        # One character more than may be: what is longer is refused, and need not be remembered whole.
+        value = situation.observed.verbs.get(verb, "")[: LONGEST + 1]
         if value and record.verbs_done.get(verb) != value:
-            return _remembered(record, verb, value, handle(situation, record, value))
+            handled = handle(situation, record, value) if len(value) <= LONGEST else f"a value has at most {LONGEST} characters"
+            return _remembered(record, verb, value, handled)
     return None
 
 

@@ -142,6 +142,16 @@ def test_an_approval_for_one_index_takes_none_back_that_another_one_still_waits_
     assert refusal(names.VERB_APPROVE_DELETIONS, first, after) == "this was approved before; another nonce approves anew"
 
 
+@pytest.mark.parametrize("verb", [names.VERB_REINDEX, names.VERB_APPROVE_DELETIONS])
+def test_a_value_that_an_index_cannot_hold_is_refused_once(verb: str) -> None:
+    found = situation(observed(A, B, verbs={verb: f"{A.index.name}/{'x' * 600}"}))
+    move = verbs.due(found, record())
+    assert move is not None
+    assert move.record.verbs_refused == {verb: "a value has at most 512 characters"}
+    assert (move.record.reindex, move.record.approved_deletions) == ("", {})
+    assert verbs.due(found, move.record) is None
+
+
 def test_a_reindex_that_still_stands_after_status_was_lost_rolls_nothing_out() -> None:
     wish = spec("a")
     again, plain = (resolve("handbook", wish, reindex=value, collection=f"rag_{value}") for value in ("x", ""))
