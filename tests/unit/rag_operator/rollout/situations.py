@@ -8,12 +8,14 @@ from typing import Any
 
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.model.observed import ComponentState, GatewayPod, Observed, TableState
-from rag_operator.model.plan import Record, Rollout
+from rag_operator.model.plan import Keep, Plan, Record, Rollout
 from rag_operator.model.revision import Revision
 from rag_operator.rollout.identity import resolve
+from rag_operator.rollout.planner import plan
 from rag_operator.rollout.situation import Situation
 
 NOW = 1_000_000.0
+HOUR = 3600.0
 IMMEDIATE: dict[str, Any] = {"strategy": "Immediate"}
 CANARY: dict[str, Any] = {"strategy": "Canary", "canary": {"steps": [{"setWeight": 10}, {"pause": {}}, {"setWeight": 50}]}}
 EVALUATION: dict[str, Any] = {"questionSet": {"configMapRef": {"name": "questions", "key": "set.jsonl"}}, "minQuestions": 100}
@@ -82,3 +84,12 @@ def rollout(phase: Any = "Shifting", **changes: Any) -> Rollout:
 
 def record(**changes: Any) -> Record:
     return replace(Record(stable=A.name, epoch=7), **changes)
+
+
+def planned(seen: Observed, before: Record, wanted: Revision | None = B, now: float = NOW, **policy: Any) -> Plan:
+    """What is planned for a canary, its policy changed."""
+    return plan(spec("b", {**CANARY, **policy}), wanted, seen, before, now)
+
+
+def keeps(result: Plan) -> dict[str, Keep]:
+    return {keep.revision: keep for keep in result.keep}

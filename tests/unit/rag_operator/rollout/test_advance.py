@@ -1,23 +1,15 @@
-"""The candidate's path where live traffic is looked at: an edited policy, and an operator that was started again."""
+"""The candidate's path where live traffic is looked at: an edited policy, pauses, and an operator that was started again."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from rag_operator.api.v1alpha1.rollout import Analysis
-from rag_operator.model.observed import AnalysisReading, Observed, TrafficCounts
-from rag_operator.model.plan import Gate, Plan, Record
+from rag_operator.model.observed import AnalysisReading, TrafficCounts
+from rag_operator.model.plan import Gate
 from rag_operator.rollout.gates import policy_digest
-from rag_operator.rollout.planner import plan
-from unit.rag_operator.rollout.situations import CANARY, NOW, A, B, observed, record, rollout, spec
+from unit.rag_operator.rollout.situations import HOUR, NOW, A, B, observed, planned, record, rollout
 
-HOUR = 3600.0
 ANALYSIS = {"margin": "1%"}
 LOOKED_AT = policy_digest(Analysis.model_validate(ANALYSIS))
-
-
-def planned(seen: Observed, before: Record, now: float = NOW, **policy: Any) -> Plan:
-    return plan(spec("b", {**CANARY, **policy}), B, seen, before, now)
 
 
 def test_steps_that_are_edited_under_way_give_no_more_traffic_than_was_looked_at() -> None:
