@@ -118,4 +118,7 @@ def _forgettable(situation: Situation, kept: list[str]) -> Iterator[str]:
 
 def _adopted(situation: Situation) -> Iterator[str]:
     for name in situation.observed.adopted_indexes:
+        part = situation.observed.state(name)
+        if part is not None and part.collecting:
+            continue  # the record of what is dropped goes before it
         yield f"{name}: it has no record, so it is kept until somebody deletes it"

@@ -93,3 +93,10 @@ def test_an_endpoint_of_others_is_nothing_to_take_away_and_keeps_no_record() -> 
     away[B.index.name] = replace(away[B.index.name], stopped=True, collecting=True, dropped=True)
     found = collect(components=away)
     assert (steps(found), found.forget) == ({}, (B.name,))
+
+
+def test_an_index_that_is_taken_away_is_not_said_to_be_kept_when_its_record_went_first() -> None:
+    dropped = index(stopped=True, collecting=True, dropped=True)
+    del dropped[B.embedder.name]
+    found = collect(adopted_indexes=(B.index.name,), revisions={A.name: A}, components=dropped)
+    assert (steps(found), found.blocked) == ({B.index.name: "Delete"}, ())
