@@ -6,6 +6,7 @@ refused spec as failed. At least one of the three is True. `Unknown` means that 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ GATEWAY_READY: Final = "GatewayReady"
 SCALING_READY: Final = "ScalingReady"
 
 _LONGEST: Final = 1000
+_LONGEST_REASON: Final = 128
 # Reasons that pass by themselves.
 _WAITING: Final = frozenset({"Missing", "Starting", "Building", "CatchingUp", "Loading", "Indexing", "Unverified"})
 
@@ -200,9 +202,15 @@ def settled(kind: str, verdict: Verdict, before: Condition | None, generation: i
         status=verdict.status,
         observed_generation=generation,
         last_transition_time=before.last_transition_time if before is not None and before.status == verdict.status else now,
-        reason=verdict.reason,
+        reason=_constant(verdict.reason),
         message=verdict.message[:_LONGEST],
     )
+
+
+def _constant(reason: str) -> str:
+    # The kubelet says "OutOfnvidia.com/gpu", which no condition takes; a status that cannot be told would hold everything up.
+    word = re.sub(r"^[^A-Za-z]+|[^A-Za-z0-9]", "", reason)
+    return word[:_LONGEST_REASON] or "Unknown"
 
 
 def _conditions(situation: Situation) -> Iterator[Condition]:
