@@ -12,7 +12,7 @@ from rag_operator.controller.components import troubles_of
 from rag_operator.controller.mounts import words
 from rag_operator.controller.pods import Trouble
 from rag_operator.kube.child import Child, Children
-from rag_operator.kube.resources import AUTOSCALERS, CLAIMS, DEPLOYMENTS, INGRESSES, MILVUS, STATEFUL_SETS
+from rag_operator.kube.resources import AUTOSCALERS, CLAIMS, DEPLOYMENTS, INGRESSES, MILVUS, PODS, STATEFUL_SETS
 from rag_operator.status.situation import Failure, Part, PartName
 
 _READY: Final = Part(True, "Serving")
@@ -35,10 +35,13 @@ def parts(
 def unfinished(children: Children, slow: Iterable[Trouble]) -> tuple[Failure, ...]:
     """Workloads that are not as the spec asks, although they may answer: an update under way, pods that cannot run. Worst first."""
     told, found = tuple(slow), []
+    # A pod that was evicted, and replaced since, stays to be looked at for as long as nobody clears it away.
+    living = {key: child for key, child in children.items() if not (child.kind == PODS.kind and pods.ended(child))}
     for (kind, name), child in sorted(children.items()):
         if kind not in (DEPLOYMENTS.kind, STATEFUL_SETS.kind) or not child.replicas:
             continue
-        trouble = pods.worst(troubles_of(child.component, children, told))
+        whole = int(child.status().get("readyReplicas") or 0) >= child.replicas
+        trouble = pods.worst(troubles_of(child.component, living if whole else children, told))
         if trouble is not None:
             found.append((trouble.rank, Failure(trouble.reason, trouble.message, lasting=True)))
         elif _is_updating(child):

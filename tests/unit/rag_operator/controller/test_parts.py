@@ -51,6 +51,12 @@ def test_what_answers_but_cannot_be_brought_to_the_spec_is_unfinished() -> None:
     assert [(failure.reason, failure.lasting) for failure in found] == [("Unschedulable", True)]
 
 
+def test_a_pod_that_ended_and_was_replaced_is_no_trouble_and_one_that_was_not_is() -> None:
+    corpse = child(PODS, "p", status={"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."})
+    assert unfinished(by_name(gateway(), corpse), ()) == ()
+    assert [failure.reason for failure in unfinished(by_name(gateway(ready=0), corpse), ())] == ["Evicted"]
+
+
 def test_an_update_under_way_is_unfinished_and_passes_by_itself() -> None:
     found = unfinished(by_name(gateway(updated=0)), ())
     assert [(failure.reason, failure.lasting) for failure in found] == [("RollingUpdate", False)]
