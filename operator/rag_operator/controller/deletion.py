@@ -84,7 +84,8 @@ async def dismantle(means: Means, seen: Seen) -> float | None:
     if names.FINALIZER not in present:
         await means.writer.release_indexes(seen.key)
         return None
-    left = undropped(seen) if is_wanted(seen) else {}
+    # Of a spec that cannot be read nobody knows whether the data were to go: they stay, and are named.
+    left = undropped(seen) if is_wanted(seen) or seen.spec is None else {}
     since = datetime.fromisoformat(seen.body["metadata"]["deletionTimestamp"]).timestamp()
     if left and means.now - since < means.give_up and await _drop(means, seen, left):
         return _LOOK_AGAIN

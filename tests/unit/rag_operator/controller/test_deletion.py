@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from doubles.manifests import OWNER, TEMPLATES, merged, revision_of, spec_of
@@ -54,9 +55,17 @@ class Server:
             raise errors.Conflict(f"failed to delete {name}: it changed", status=409)
 
 
-class Silent:
+class Listener:
+    """Hears what is announced."""
+
+    def __init__(self) -> None:
+        self.announced: list[str] = []
+
     async def say_of_deletion(self, *_: object) -> None:
-        """Nobody listens."""
+        """Status is not looked at here."""
+
+    async def announce(self, _: Seen, reason: str, message: str, __: float) -> None:
+        self.announced.append(f"{reason}: {message}")
 
 
 def an_index(work: dict[str, Any]) -> dict[str, Any]:
@@ -70,9 +79,9 @@ def deleted(server: Server, *more: Child) -> Seen:
     return seen
 
 
-def means(server: Server) -> Means:
+def means(server: Server, listener: Listener | None = None) -> Means:
     writer = Writer(server, Mirror())  # type: ignore[arg-type]
-    return Means(writer, Silent(), TEMPLATES, Surroundings(cluster="c"), NOW, 600.0)  # type: ignore[arg-type]
+    return Means(writer, listener or Listener(), TEMPLATES, Surroundings(cluster="c"), NOW, 600.0)  # type: ignore[arg-type]
 
 
 async def test_an_index_that_is_being_copied_is_dropped_all_the_same() -> None:
@@ -90,3 +99,10 @@ async def test_a_drop_s_job_that_still_reports_is_deleted_once() -> None:
     server = Server(index)
     assert await dismantle(means(server), deleted(server, reduce(JOBS, job))) is None
     assert (server.deletions, server.released) == ([f"Job {name}"], [])
+
+
+async def test_data_that_stay_because_nobody_can_read_the_spec_are_named() -> None:
+    server, listener = Server(an_index({"mode": "Sync", "attempt": 1})), Listener()
+    assert await dismantle(means(server, listener), replace(deleted(server), spec=None)) is None
+    assert listener.announced == [f"CollectionsLeftBehind: not dropped, and nobody will: {REVISION.collection}"]
+    assert server.released == []
