@@ -31,13 +31,14 @@ class Part:
 def volumes(parts: Iterable[Part]) -> list[Volume]:
     """One read-only volume for each directory, in a stable order: a changed order would restart pods.
 
-    Of two parts for one file the first one counts, for the API server takes no volume that has a path twice.
+    Of two parts for one file the first one counts, for the API server takes no volume that has a path twice. Whole Secrets come before
+    single keys: of two sources that have the same file the kubelet writes the last one, and a key is there because the spec names it.
     """
     files: dict[tuple[str, str], Part] = {}
     for part in parts:
         files.setdefault((part.directory, part.as_file), part)
     directories: dict[str, list[Part]] = {}
-    for part in sorted(files.values()):
+    for part in sorted(files.values(), key=lambda part: (part.directory, part.as_file, part)):
         directories.setdefault(part.directory, []).append(part)
     return [_volume(index, directory, found) for index, (directory, found) in enumerate(directories.items())]
 

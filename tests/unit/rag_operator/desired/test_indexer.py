@@ -87,8 +87,8 @@ def test_the_authority_of_an_external_store_lies_beside_its_credentials() -> Non
         mounts = {one["mountPath"]: one["name"] for one in pod["containers"][0]["volumeMounts"]}
         sources = {one["name"]: one.get("projected", {}).get("sources") for one in pod["volumes"]}
         assert sources[mounts["/etc/rag/credentials/login"]] == [
-            {"secret": {"name": "authority", "items": [{"key": "root.pem", "path": "ca.crt"}]}},
             {"secret": {"name": "login"}},
+            {"secret": {"name": "authority", "items": [{"key": "root.pem", "path": "ca.crt"}]}},
         ]
         assert sources[mounts["/etc/rag/credentials/authority"]] == [{"secret": {"name": "authority"}}]
 
