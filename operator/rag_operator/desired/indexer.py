@@ -46,12 +46,14 @@ class Indexing:
         *,
         kind: str = KIND,
         extra: Sequence[Volume] = (),
+        secrets: Sequence[credentials.Part] = (),
         once: bool = False,
         store_only: bool = False,
     ) -> Manifest:
         """The pods of one command. `once`: of a Job, which serves nothing and does not start again by itself.
 
-        `store_only`: it needs neither sources nor embedder, so it starts also when their Secrets and volumes are gone.
+        `store_only`: it needs neither sources nor embedder, so it starts also when their Secrets and volumes are gone. `secrets`: what it
+        reads beside theirs and the store's.
         """
         container = Container(
             name=KIND,
@@ -73,7 +75,7 @@ class Indexing:
             container,
             self.pod,
             surroundings=self.surroundings,
-            volumes=[*(self._of_store() if store_only else self._volumes()), *extra],
+            volumes=[*(self._of_store() if store_only else self._volumes(secrets)), *extra],
             grace=GRACE,
             service_account=names.indexer(self.owner.name),
             restart="Never" if once else None,
@@ -82,9 +84,9 @@ class Indexing:
     def _of_store(self) -> list[Volume]:
         return [scratch("tmp", "/tmp"), *credentials.volumes(self._store_parts())]
 
-    def _volumes(self) -> list[Volume]:
+    def _volumes(self, further: Iterable[credentials.Part]) -> list[Volume]:
         embedders = [part for revision in self.embedding for part in credentials.of_embedder(revision.spec)]
-        parts = [*credentials.of_sources(self.sources), *embedders, *self._store_parts()]
+        parts = [*credentials.of_sources(self.sources), *embedders, *self._store_parts(), *further]
         claims = [_source_volume(source) for source in self.sources if source.pvc is not None]
         return [scratch("tmp", "/tmp"), *credentials.volumes(parts), *claims]
 

@@ -62,8 +62,8 @@ def evaluation_job(indexing: Indexing, index: str, intent: EvaluationIntent, set
         **({contract.ENV_EVALUATION_EXACT: "1"} if intent.layout_only else {}),
         **_questions_environment(settings.question_set),
     }
-    extra = _questions_volumes(settings.question_set)
-    template = indexing.template("evaluate", None, environment, kind=names.KIND_EVALUATION, extra=extra, once=True)
+    extra, secrets = _questions_volumes(settings.question_set), _questions_secrets(settings.question_set)
+    template = indexing.template("evaluate", None, environment, kind=names.KIND_EVALUATION, extra=extra, secrets=secrets, once=True)
     job = _job(indexing, name, names.KIND_EVALUATION, None, template, pods=1)
     # Its numbers are in status; its log is for people, for as long as they may ask.
     return {**job, "spec": {**job["spec"], "ttlSecondsAfterFinished": EVALUATION_KEPT}}
@@ -84,8 +84,12 @@ def _questions_volumes(questions: QuestionSet) -> list[Volume]:
     if questions.pvc is not None:
         claim = {"persistentVolumeClaim": {"claimName": questions.pvc.claim_name, "readOnly": True}}
         return [Volume("questions", claim, contract.QUESTIONS_DIR, read_only=True)]
-    secret = questions.s3.credentials_secret_ref if questions.s3 is not None else None
-    return [Volume("questions-credentials", found.source, found.path, True) for found in credentials.volumes(credentials.whole(secret))]
+    return []
+
+
+def _questions_secrets(questions: QuestionSet) -> list[credentials.Part]:
+    # Mounted with all the others: it may be the Secret of a source, and no path can be mounted twice.
+    return credentials.whole(questions.s3.credentials_secret_ref if questions.s3 is not None else None)
 
 
 def _job(indexing: Indexing, name: str, kind: str, component: str | None, template: Manifest, *, pods: int) -> Manifest:

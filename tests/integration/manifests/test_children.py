@@ -9,11 +9,12 @@ import pytest
 from cluster.api_only import ApiServer
 from cluster.commands import CommandError
 from cluster.tools import binary
-from doubles.manifests import examples, revision_of, wanted_of
+from doubles.manifests import examples, revision_of, spec_of, wanted_of
 from integration.manifests.conftest import RESTRICTED, as_list
 from rag_operator.desired import permissions, revision_record, routing
 from rag_operator.desired.children import children
 from rag_operator.desired.context import Manifest, Owner, Surroundings
+from rag_operator.model.plan import EvaluationIntent
 
 STRICT = ("--server-side", "--validate=strict", "--field-manager=rag-operator", "-f", "-")
 SURROUNDINGS = Surroundings(cluster="c-1", api_server_cidrs=("10.0.0.1/32",), dns_cidrs=("169.254.20.10/32",), pod_monitors=True)
@@ -118,3 +119,12 @@ def test_a_record_cannot_be_changed_by_anybody(api: ApiServer) -> None:
     record["data"] = {**record["data"], "collection": "rag_other_00000000"}
     with pytest.raises(CommandError, match="immutable"):
         api.kubectl("apply", *STRICT, stdin=as_list([record]))
+
+
+def test_the_api_server_accepts_an_evaluation_whose_questions_are_read_as_a_source_is(api: ApiServer) -> None:
+    bucket = {"bucket": "company-docs", "credentialsSecretRef": {"name": "s3-read"}}
+    questions = {"evaluation": {"questionSet": {"s3": {**bucket, "prefix": "q.jsonl"}}}}
+    revision = revision_of(spec_of(sources=[{"name": "docs", "s3": bucket}], rollout=questions))
+    wanted = wanted_of(revision, evaluation=EvaluationIntent(revision.name, revision.name, 1))
+    jobs = [one for one in children(Owner("handbook", RESTRICTED, "u"), wanted, SURROUNDINGS) if one["kind"] == "Job"]
+    assert "evaluation" in api.kubectl("apply", "--dry-run=server", *STRICT, stdin=as_list(jobs))

@@ -52,9 +52,9 @@ def test_no_part_of_an_index_has_two_writers_and_a_drained_node_is_no_failure() 
     assert actions == ["Ignore", "FailJob"]
 
 
-def evaluation(question_set: dict[str, Any], *, layout_only: bool = False) -> Manifest:
+def evaluation(question_set: dict[str, Any], *, layout_only: bool = False, **change: Any) -> Manifest:
     rollout = {"evaluation": {"questionSet": question_set, "metric": "Recall@5"}}
-    stable, candidate = revision_of(), revision_of(spec_of(embedder={"local": {"dimensions": 32}}, rollout=rollout))
+    stable, candidate = revision_of(), revision_of(spec_of(embedder={"local": {"dimensions": 32}}, rollout=rollout, **change))
     intent = EvaluationIntent(stable.name, candidate.name, 2, layout_only=layout_only)
     found = built(replace(wanted_of(stable, candidate), evaluation=intent))
     job = found["Job", jobs.evaluation_job_name("handbook", intent)]
@@ -87,6 +87,13 @@ def test_questions_may_come_from_a_bucket_whose_secret_is_mounted() -> None:
     job = evaluation({"s3": location})
     assert json.loads(environment_of(job)[contract.ENV_QUESTIONS_S3]) == location
     assert "/etc/rag/credentials/questions-read" in {one["mountPath"] for one in container_of(job)["volumeMounts"]}
+
+
+def test_questions_may_be_read_with_the_secret_of_a_source() -> None:
+    bucket = {"bucket": "company-docs", "credentialsSecretRef": {"name": "s3-read"}}
+    job = evaluation({"s3": {**bucket, "prefix": "q.jsonl"}}, sources=[{"name": "docs", "s3": bucket}])
+    paths = [one["mountPath"] for one in container_of(job)["volumeMounts"]]
+    assert paths.count("/etc/rag/credentials/s3-read") == 1
 
 
 def test_a_changed_layout_is_compared_with_exact_search() -> None:
