@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +23,7 @@ from rag_runtime.contracts import pods as contract
 
 KIND = names.KIND_INDEXER
 GRACE = 60  # seconds; a flush takes three
+LONGEST_VOLUME_NAME = 63
 DEFAULT_RESOURCES = {"requests": {"cpu": "50m", "memory": "384Mi"}, "limits": {"memory": "4Gi"}}
 
 
@@ -98,7 +100,16 @@ def _source_volume(source: Source) -> Volume:
     if source.pvc is None:
         raise ValueError(f"source {source.name} is not on a volume")
     claim = {"persistentVolumeClaim": {"claimName": source.pvc.claim_name, "readOnly": True}}
-    return Volume(f"source-{source.name}"[:63].rstrip("-"), claim, f"{contract.SOURCES_DIR}/{source.name}", read_only=True)
+    return Volume(_volume_name(source.name), claim, f"{contract.SOURCES_DIR}/{source.name}", read_only=True)
+
+
+def _volume_name(source: str) -> str:
+    whole = f"source-{source}"
+    if len(whole) <= LONGEST_VOLUME_NAME:
+        return whole
+    # Two that begin alike must not become one volume: documents would be read under the name of another source.
+    digest = hashlib.sha256(source.encode()).hexdigest()[: names.HASH_LENGTH]
+    return f"{whole[: LONGEST_VOLUME_NAME - names.HASH_LENGTH - 1]}-{digest}"
 
 
 def rights(indexing: Indexing, indexes: Iterable[str]) -> list[Manifest]:

@@ -144,3 +144,13 @@ def test_an_index_outlasts_a_cascade_only_where_its_data_must_be_dropped_by_us()
         found = built(wanted_of(revision))["RAGIndex", revision.index.name]
         held[len(change), "vectorStore" in change] = found["metadata"].get("finalizers")
     assert held == {(0, False): None, (1, True): None, (1, False): None, (2, True): [names.FINALIZER]}
+
+
+def test_sources_with_long_names_that_begin_alike_are_read_from_their_own_volumes() -> None:
+    names = [f"{'s' * 62}{number}" for number in (1, 2)]
+    sources = [{"name": name, "pvc": {"claimName": f"claim-{name[-1]}"}} for name in names]
+    pod = built(wanted_of(revision_of(spec_of(sources=sources))))["Deployment", "handbook-indexer"]["spec"]["template"]["spec"]
+    claims = {one["name"]: one["persistentVolumeClaim"]["claimName"] for one in pod["volumes"] if "persistentVolumeClaim" in one}
+    mounts = {one["mountPath"]: claims[one["name"]] for one in pod["containers"][0]["volumeMounts"] if one["name"] in claims}
+    assert mounts == {f"/sources/{name}": f"claim-{name[-1]}" for name in names}
+    assert all(len(name) <= 63 for name in claims)
