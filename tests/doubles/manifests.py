@@ -84,7 +84,7 @@ def wanted_of(
         keep=tuple(keep) or tuple(Keep(one.name, "candidate" if place else "stable") for place, one in enumerate(revisions)),
         revisions={one.name: one for one in revisions},
         weights=weights if weights is not None else {revisions[0].name: 100},
-        indexes={one.index.name: intent(one, mode) for one in revisions},
+        indexes=settings.pop("indexes", None) or {one.index.name: intent(one, mode) for one in revisions},
         **settings,
     )
 

@@ -9,8 +9,9 @@ import pytest
 from cluster.api_only import ApiServer
 from cluster.commands import CommandError
 from cluster.tools import binary
-from doubles.manifests import examples, revision_of, spec_of, wanted_of
+from doubles.manifests import examples, intent, revision_of, spec_of, wanted_of
 from integration.manifests.conftest import RESTRICTED, as_list
+from rag_operator.api.v1alpha1.pipeline import MAX_NAME_LENGTH
 from rag_operator.desired import permissions, revision_record, routing
 from rag_operator.desired.children import children
 from rag_operator.desired.context import Manifest, Owner, Surroundings
@@ -119,6 +120,16 @@ def test_a_record_cannot_be_changed_by_anybody(api: ApiServer) -> None:
     record["data"] = {**record["data"], "collection": "rag_other_00000000"}
     with pytest.raises(CommandError, match="immutable"):
         api.kubectl("apply", *STRICT, stdin=as_list([record]))
+
+
+def test_the_api_server_accepts_the_largest_build_of_the_longest_name(api: ApiServer) -> None:
+    name, spec = "p" * MAX_NAME_LENGTH, spec_of(indexer={"buildParallelism": 64})
+    owner = Owner(name, RESTRICTED, "6b2f0d4e-0000-4000-8000-000000000001")
+    revision = revision_of(spec, pipeline=name)
+    wanted = wanted_of(revision, indexes={revision.index.name: intent(revision, "Build", attempt=100_000)})
+    found = children(owner, wanted, SURROUNDINGS)
+    answer = api.kubectl("apply", "--dry-run=server", *STRICT, stdin=as_list(found))
+    assert len(answer.splitlines()) == len(found)
 
 
 def test_the_api_server_accepts_an_evaluation_whose_questions_are_read_as_a_source_is(api: ApiServer) -> None:

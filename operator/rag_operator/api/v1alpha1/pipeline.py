@@ -9,8 +9,9 @@ from rag_operator.api.rules import Rule
 from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.api.v1alpha1.status import RAGPipelineStatus
 
-# The longest child is a Job of an index, <pipeline>-index-<10 hex>-build-<attempt>; its name must fit a label.
-MAX_NAME_LENGTH = 36
+# The longest name is that of the last pod of a Job, <pipeline>-index-<10 hex>-build-<attempt>-<index>, which must fit a label: attempts
+# have up to six digits, pods of one build up to two.
+MAX_NAME_LENGTH = 30
 
 
 class RAGPipeline(Model):

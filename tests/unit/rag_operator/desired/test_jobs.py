@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from doubles.manifests import built, container_of, environment_of, revision_of, spec_of, wanted_of
+from doubles.manifests import built, container_of, environment_of, intent, revision_of, spec_of, wanted_of
 from rag_operator.api.v1alpha1.index_status import Work
+from rag_operator.api.v1alpha1.pipeline import MAX_NAME_LENGTH
 from rag_operator.desired import jobs
-from rag_operator.desired.context import Manifest
+from rag_operator.desired.context import Manifest, Owner
 from rag_operator.model.plan import EvaluationIntent
 from rag_runtime.contracts import pods as contract
 
@@ -101,15 +102,20 @@ def test_a_changed_layout_is_compared_with_exact_search() -> None:
     assert environment_of(job)[contract.ENV_EVALUATION_EXACT] == "1"
 
 
-def test_names_of_jobs_fit_a_label_for_the_longest_pipeline_name() -> None:
-    longest = "p" * 36
-    revision = revision_of(pipeline=longest)
-    names = [jobs.work_job_name(revision.index.name, Work(mode="Build", attempt=999)), evaluation_name(longest)]
-    assert all(name is not None and len(name) <= 63 for name in names)
+def test_names_of_jobs_and_of_their_last_pods_fit_a_label_for_the_longest_pipeline_name() -> None:
+    """The API server refuses an Indexed Job whose last pod's host name, `<job>-<index>`, would be no label."""
+    longest = "p" * MAX_NAME_LENGTH
+    revision = revision_of(spec_of(indexer={"buildParallelism": 64}), pipeline=longest)
+    owner = Owner(longest, "search", "6b2f0d4e-0000-4000-8000-000000000001")
+    wanted = wanted_of(revision, indexes={revision.index.name: intent(revision, "Build", attempt=100_000)})
+    made = [one for (kind, _), one in built(wanted, owner=owner).items() if kind == "Job"]
+    hosts = [f"{one['metadata']['name']}-{one['spec']['completions'] - 1}" for one in made]
+    assert [len(host) for host in hosts] == [63]
+    assert len(f"{evaluation_name(longest)}-0") <= 63
 
 
 def evaluation_name(pipeline: str) -> str:
-    return jobs.evaluation_job_name(pipeline, EvaluationIntent("a" * 10, "b" * 10, 999))
+    return jobs.evaluation_job_name(pipeline, EvaluationIntent("a" * 10, "b" * 10, 100_000))
 
 
 def test_a_finished_evaluation_goes_by_itself() -> None:
