@@ -174,3 +174,12 @@ def test_a_work_is_taken_over_whole_when_another_manager_reports(kube: ApiClient
         kube.kubectl("apply", *options, stdin=json.dumps(said))
     assert kube.get(manifest)["status"]["acknowledged"] == {"mode": "Sync", "attempt": 1}
     assert kube.delete(manifest).accepted
+
+
+def test_a_source_that_was_removed_and_added_again_may_be_another_one_under_its_name(kube: ApiClient, stored: dict[str, Any]) -> None:
+    """The pipeline allows both steps, and an operator that was away meanwhile sees them as one."""
+    name = stored["spec"]["sources"][0]["name"]
+    other = {"name": name, "git": {"url": "https://git.example.com/docs.git", "path": "content"}}
+    for sources in ([other], [{"name": name, "s3": {"bucket": "company-docs", "prefix": "elsewhere/"}}]):
+        answer = kube.update(edited(stored, {"spec.sources": sources}))
+        assert answer.accepted, answer.message

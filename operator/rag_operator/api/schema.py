@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from rag_operator.api.base import Model
+from rag_operator.api.rules import VALIDATIONS
 
 Schema = dict[str, Any]
 
@@ -37,6 +38,14 @@ def without_defaults(schema: Schema) -> Schema:
         for key, value in schema.items()
         if key != "default" or not _is_keyword(schema)
     }
+
+
+def without_transitions(schema: Schema) -> Schema:
+    """Return a schema that judges a value by itself, whatever was there before."""
+    for _, below in descend(schema):
+        if VALIDATIONS in below:
+            below[VALIDATIONS] = [rule for rule in below[VALIDATIONS] if "oldSelf" not in rule["rule"]]
+    return schema
 
 
 def descend(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
