@@ -11,7 +11,8 @@ from rag_operator.api.rules import KeysMatch, Rule, matches
 
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _HOST: Final = r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
-_PORT: Final = r"(:[0-9]{1,5})?"
+_NUMBER: Final = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_PORT: Final = f"(:{_NUMBER})?"
 _QUALIFIED: Final = r"([a-z0-9][-a-z0-9.]{0,252}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _KEYS: Final = "keys must be label keys, such as team or example.com/team"
 
@@ -66,7 +67,7 @@ HostPort = Annotated[
     str,
     Field(min_length=3, max_length=259),
     matches(
-        rf"{_HOST}:([1-9][0-9]{{0,3}}|[1-5][0-9]{{4}}|6[0-4][0-9]{{3}}|65[0-4][0-9]{{2}}|655[0-2][0-9]|6553[0-5])",
+        rf"{_HOST}:{_NUMBER}",
         "must be host:port, such as milvus.example:19530, without a scheme",
     ),
 ]
