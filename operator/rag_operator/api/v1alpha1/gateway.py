@@ -100,7 +100,7 @@ class Client(Model):
     cidr: (
         Annotated[
             str,
-            Field(min_length=9, max_length=49),
+            Field(min_length=4, max_length=49),
             Rule("isCIDR(self)", "must be an address range such as 10.0.0.0/8", _is_cidr),
         ]
         | None

@@ -197,3 +197,8 @@ def test_a_violation_gives_nothing_away() -> None:
 @pytest.mark.parametrize("example", sorted((Path(__file__).parents[4] / "examples").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_example_parses(example: Path) -> None:
     assert isinstance(parse(yaml.safe_load(example.read_text())["spec"]), RAGPipelineSpec)
+
+
+@pytest.mark.parametrize("cidr", ["fd00::/8", "::/0", "10.0.0.0/8"])
+def test_clients_may_come_from_any_range_of_addresses(cidr: str) -> None:
+    assert spec(gateway={"clients": [{"cidr": cidr}]}).gateway.clients
