@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+from click.testing import Result
 
 from rag_operator import errors
 from rag_operator.cli.connect import Place, Session
@@ -14,6 +16,7 @@ from rag_operator.desired.context import Owner
 from rag_operator.kube.resources import CONTROLLER_REVISIONS, INDEXES, PIPELINES, Resource
 from rag_operator.model.revision import Revision
 
+Command = Callable[..., Result]
 NAMESPACE = "search"
 OWNER = Owner("handbook", NAMESPACE, "0000-uid")
 STATUS: dict[str, Any] = {
@@ -56,6 +59,7 @@ class FakeClient:
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     refuse: str = ""
     silent: bool = False
+    places: list[Place] = field(default_factory=list)  # where commands looked
 
     def _pipeline(self) -> dict[str, Any]:
         return {"metadata": {"name": "handbook", "namespace": NAMESPACE, "annotations": self.annotations}, "status": self.status}
@@ -95,4 +99,5 @@ class FakeClient:
 
     @asynccontextmanager
     async def connect(self, place: Place) -> AsyncIterator[Session]:
+        self.places.append(place)
         yield Session(self, place.namespace or NAMESPACE)  # type: ignore[arg-type]
