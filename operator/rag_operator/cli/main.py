@@ -76,7 +76,7 @@ async def _look(session: Session, name: str) -> tuple[dict[str, Any], list[dict[
 
 
 async def _watch(session: Session, name: str | None) -> None:
-    with Live(console=Console(), refresh_per_second=4) as live:
+    with Live(console=_console(), refresh_per_second=4) as live:
         while True:
             live.update(view.tree(*await _look(session, name)) if name else view.overview(await session.pipelines()))
             await asyncio.sleep(1.0)
@@ -229,7 +229,7 @@ def _verb(
     why = f": {done.message}" if done and done.message else ""
     _print(output, {"verb": request.verb, "value": request.value, "result": result, "message": done.message if done else ""}, None)
     if output == "text":
-        Console().print(f"{request.verb} {request.value}: {result}{why}", highlight=False)
+        _console().print(f"{request.verb} {request.value}: {result}{why}", highlight=False)
     if result == "Refused":
         raise typer.Exit(1)
     if result == "Pending" and wait > 0:
@@ -268,7 +268,12 @@ def _print(output: str, value: Any, *shown: Any) -> None:
     if output == "json":
         typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
     elif any(item is not None for item in shown):
-        Console().print(Group(*shown))
+        _console().print(Group(*shown))
+
+
+def _console() -> Console:
+    # What clusters and documents say is no markup: brackets would vanish, or end the command.
+    return Console(markup=False)
 
 
 def main() -> None:

@@ -117,3 +117,16 @@ def test_the_program_calls_itself_what_people_type(monkeypatch: pytest.MonkeyPat
     said = capsys.readouterr().err
     assert "Usage: kubectl rag [OPTIONS] COMMAND" in said
     assert "No such command 'stauts'" in said
+
+
+BRACKETS = "[/data] is no directory [draft]"
+
+
+def test_what_looks_like_markup_is_shown_as_it_was_said(rag: Command, client: FakeClient) -> None:
+    client.status["message"] = BRACKETS
+    client.answers[""] = {"answer": "x", "citations": [{"index": 1, "document": "d", "title": BRACKETS}], "revision": "a", "epoch": 1}
+    for arguments in (("status",), ("status", "handbook"), ("ask", "handbook", "Why?")):
+        result = rag(*arguments)
+        assert (result.exit_code, BRACKETS in result.output) == (0, True), arguments
+    client.refuse = BRACKETS
+    assert BRACKETS in rag("promote", "handbook").output

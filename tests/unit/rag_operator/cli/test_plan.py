@@ -60,3 +60,11 @@ def test_plan_of_a_file_that_holds_no_pipeline_is_wrong_usage(rag: Command, tmp_
     file.write_text(text)
     result = rag("plan", str(file))
     assert (result.exit_code, why in result.output) == (2, True)
+
+
+def test_plan_shows_a_prompt_in_brackets_whole(rag: Command, client: FakeClient, manifest: Path) -> None:
+    client.records, client.status, client.indexes = [A], {"record": codec.dumps(Record(stable=A.name))}, {}
+    document = list(yaml.safe_load_all(manifest.read_text()))[1]
+    document["spec"]["embedder"]["local"]["documentPrefix"] = "[/INST] [doc] "
+    manifest.write_text(yaml.safe_dump(document))
+    assert "None → [/INST] [doc]" in rag("plan", str(manifest)).output
