@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -89,8 +90,9 @@ def plan(
     output: Output = "text",
 ) -> None:
     """Show what applying a file would change; nothing is written."""
-    name, spec = manifest.read(file)
-    change = _run(context, lambda session: _plan(session, name, spec))
+    found = manifest.read(file)
+    context.obj = replace(context.obj, namespace=found.applied_in(context.obj.namespace))
+    change = _run(context, lambda session: _plan(session, found.name, found.spec))
     _print(output, change.to_json(), *compare.table(change))
 
 

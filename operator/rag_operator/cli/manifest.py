@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from pydantic import ValidationError
@@ -14,8 +14,22 @@ from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.names import PIPELINE_KIND
 
 
-def read(file: Path) -> tuple[str, RAGPipelineSpec]:
-    """Return name and spec. Raises `BadParameter`, wrong usage, that names the place in the file."""
+class Manifest(NamedTuple):
+    """A pipeline as a file has it. `namespace` is `None` where the file leaves that open."""
+
+    name: str
+    namespace: str | None
+    spec: RAGPipelineSpec
+
+    def applied_in(self, asked: str | None) -> str | None:
+        """Where `kubectl apply` would put it. Raises `BadParameter` where that refuses, because the file says something else."""
+        if None not in (asked, self.namespace) and asked != self.namespace:
+            raise BadParameter(f"the file says namespace {self.namespace}, --namespace says {asked}")
+        return asked or self.namespace
+
+
+def read(file: Path) -> Manifest:
+    """Return the pipeline. Raises `BadParameter`, wrong usage, that names the place in the file."""
     for document in _documents(file):
         if isinstance(document, dict) and document.get("kind") == PIPELINE_KIND:
             return _pipeline(document)
@@ -29,12 +43,12 @@ def _documents(file: Path) -> Iterable[Any]:
         raise BadParameter(f"{file} is not YAML: {error}") from error
 
 
-def _pipeline(document: dict[str, Any]) -> tuple[str, RAGPipelineSpec]:
-    name = (document.get("metadata") or {}).get("name")
-    if not name:
+def _pipeline(document: dict[str, Any]) -> Manifest:
+    meta = document.get("metadata") or {}
+    if not meta.get("name"):
         raise BadParameter("metadata.name: Field required")
     try:
-        return str(name), RAGPipelineSpec.model_validate(document.get("spec") or {})
+        return Manifest(str(meta["name"]), meta.get("namespace"), RAGPipelineSpec.model_validate(document.get("spec") or {}))
     except ValidationError as error:
         lines = (f"spec.{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
         raise BadParameter("\n".join(lines)) from error

@@ -62,6 +62,16 @@ def test_plan_of_a_file_that_holds_no_pipeline_is_wrong_usage(rag: Command, tmp_
     assert (result.exit_code, why in result.output) == (2, True)
 
 
+def test_plan_looks_where_the_file_would_be_applied(rag: Command, client: FakeClient, manifest: Path) -> None:
+    document = list(yaml.safe_load_all(manifest.read_text()))[1]
+    document["metadata"]["namespace"] = "elsewhere"
+    manifest.write_text(yaml.safe_dump(document))
+    assert rag("plan", str(manifest)).exit_code == 0
+    assert [place.namespace for place in client.places] == ["elsewhere"]
+    contrary = rag("-n", "search", "plan", str(manifest))
+    assert (contrary.exit_code, "elsewhere" in contrary.output) == (2, True)
+
+
 def test_plan_shows_a_prompt_in_brackets_whole(rag: Command, client: FakeClient, manifest: Path) -> None:
     client.records, client.status, client.indexes = [A], {"record": codec.dumps(Record(stable=A.name))}, {}
     document = list(yaml.safe_load_all(manifest.read_text()))[1]
