@@ -60,10 +60,13 @@ class Session:
         ours = f"{LABEL_PIPELINE}={pipeline},{LABEL_KIND}={KIND_REVISION}"
         return await self.client.list(CONTROLLER_REVISIONS, self.namespace, labels=ours)
 
-    async def text(self, config_map: str, key: str) -> str | None:
-        """Return what a ConfigMap says under a key, `None` when it does not exist."""
+    async def text(self, config_map: str, key: str) -> str:
+        """Return what a ConfigMap says under a key. Raises `CommandError` when it says nothing."""
         found = await self.client.get(CONFIG_MAPS, self.namespace, config_map)
-        return (found.get("data") or {}).get(key) if found else None
+        texts: dict[str, str] = (found.get("data") or {}) if found else {}
+        if key not in texts:
+            raise CommandError(f"ConfigMap {config_map!r} in namespace {self.namespace!r} has no key {key!r}, so the spec would be refused")
+        return texts[key]
 
     async def annotate(self, name: str, annotations: Mapping[str, str]) -> Object:
         """Set annotations of a pipeline."""

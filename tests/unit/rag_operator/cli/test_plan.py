@@ -72,6 +72,15 @@ def test_plan_looks_where_the_file_would_be_applied(rag: Command, client: FakeCl
     assert (contrary.exit_code, "elsewhere" in contrary.output) == (2, True)
 
 
+def test_plan_without_the_template_that_the_file_names_says_so(rag: Command, tmp_path: Path) -> None:
+    file = tmp_path / "handbook.yaml"
+    generator = {"external": {"url": "https://m.example/v1", "model": "m"}, "prompt": {"templateConfigMapRef": {"name": "t", "key": "k"}}}
+    document = {"kind": "RAGPipeline", "metadata": {"name": "handbook"}, "spec": spec("b", generator=generator).to_wire()}
+    file.write_text(yaml.safe_dump(document))
+    result = rag("plan", str(file))
+    assert (result.exit_code, "ConfigMap 't' in namespace 'search' has no key 'k'" in result.output) == (1, True)
+
+
 def test_plan_shows_a_prompt_in_brackets_whole(rag: Command, client: FakeClient, manifest: Path) -> None:
     client.records, client.status, client.indexes = [A], {"record": codec.dumps(Record(stable=A.name))}, {}
     document = list(yaml.safe_load_all(manifest.read_text()))[1]
