@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from rich.table import Table
 from rich.text import Text
 
+from rag_operator.api import marks
+from rag_operator.api.fields import Marks, values
 from rag_operator.api.v1alpha1.index_status import RAGIndexStatus
 from rag_operator.model.plan import Record
 from rag_operator.model.revision import Component, Revision
@@ -35,6 +37,7 @@ class Change:
     stable: str | None
     parts: tuple[Part, ...]
     chunks_to_embed: int | None  # None: the first index, nobody has counted yet
+    settings: tuple[str, ...]  # fields that change how the same components answer: a new revision all the same
     in_place: tuple[str, ...]  # fields that change without a new revision
     remarks: tuple[str, ...]
 
@@ -54,7 +57,8 @@ def compare(
         stable=stable.name if stable else None,
         parts=tuple(parts),
         chunks_to_embed=_chunks(wanted, stable, standing, index),
-        in_place=tuple(_in_place(wanted, stable)),
+        settings=tuple(_changed(wanted, stable, _answers)),
+        in_place=tuple(_changed(wanted, stable, _stays)),
         remarks=tuple(_remarks(wanted, stable, record)),
     )
 
@@ -89,13 +93,24 @@ def _chunks(wanted: Revision, stable: Revision | None, standing: set[str], index
     return counted.chunks if counted else None
 
 
-def _in_place(wanted: Revision, stable: Revision | None) -> list[str]:
+def _answers(found: Marks) -> bool:
+    return marks.REVISION in found
+
+
+def _stays(found: Marks) -> bool:
+    return not {marks.CONTENT, marks.LAYOUT, marks.EMBEDDER, marks.GENERATOR, marks.REVISION}.intersection(found)
+
+
+def _changed(wanted: Revision, stable: Revision | None, counts: Callable[[Marks], bool]) -> list[str]:
+    """Return the changes of the fields whose marks count."""
     if stable is None:
         return []
-    now, then = _leaves(wanted.spec.to_wire()), _leaves(stable.spec.to_wire())
-    identity = {path for revision in (wanted, stable) for part in revision.components() for path in part.inputs}
-    changed = (path for path in sorted({*now, *then}) if now.get(path) != then.get(path) and path not in identity)
-    return [f"{path}: {then.get(path)} → {now.get(path)}" for path in changed]
+    now, then = (_marked(revision, counts) for revision in (wanted, stable))
+    return [f"{path}: {then.get(path)} → {now.get(path)}" for path in sorted({*now, *then}) if now.get(path) != then.get(path)]
+
+
+def _marked(revision: Revision, counts: Callable[[Marks], bool]) -> dict[str, Any]:
+    return {path: leaf for one in values(revision.spec) if counts(one.marks) for path, leaf in _leaves(one.value, one.path).items()}
 
 
 def _leaves(value: Any, path: str = "") -> dict[str, Any]:
@@ -134,5 +149,6 @@ def table(change: Change) -> Sequence[Table | Text]:
         grid.add_row(Text(sign, style=colour), part.kind, part.name, f"{part.fate}: {part.why}")
     counted = "not known before the first build" if change.chunks_to_embed is None else f"about {change.chunks_to_embed:,}"
     lines = [Text.assemble(("chunks to embed ", "dim"), counted)]
+    lines += [Text.assemble(("by the same components ", "dim"), line) for line in change.settings]
     lines += [Text.assemble(("in place ", "dim"), line) for line in change.in_place]
     return [head, grid, *lines, *(Text(remark, style="yellow") for remark in change.remarks)]

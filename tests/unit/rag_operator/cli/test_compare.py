@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from rag_operator.api.v1alpha1.index_status import RAGIndexStatus
 from rag_operator.cli.compare import Change, compare
 from rag_operator.model.plan import Record, Retired
 from rag_operator.model.revision import Revision
+from rag_operator.rollout.identity import resolve
 from unit.rag_operator.rollout.situations import NOW, A, B, revision, rollout, spec
 
 INDEX = RAGIndexStatus.model_validate({"sync": {"chunks": 4200, "documents": 1400}})
@@ -53,3 +56,16 @@ def test_a_rejected_revision_and_a_running_rollout_are_said() -> None:
 
 def test_unchecked_quality_is_said() -> None:
     assert any("goes unchecked" in remark for remark in change(B).remarks)
+
+
+def test_what_makes_a_new_revision_is_not_said_to_change_in_place() -> None:
+    found = change(revision("a", top_k=20))
+    assert (found.in_place, found.settings) == ((), ("retrieval.topK: 8 → 20",))
+
+
+@pytest.mark.parametrize(("path", "value"), [("documentPrefix", "passage: "), ("queryPrefix", "query: ")])
+def test_a_prompt_of_the_embedder_does_not_change_in_place(path: str, value: str) -> None:
+    local = spec("a").to_wire()["embedder"]["local"]
+    wanted = resolve("handbook", spec("a", embedder={"local": {**local, path: value}}))
+    assert wanted.name != A.name
+    assert change(wanted).in_place == ()
