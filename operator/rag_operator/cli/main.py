@@ -9,12 +9,13 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -65,11 +66,12 @@ def status(
         _run(context, lambda session: _watch(session, name))
     elif name is None:
         found = _run(context, lambda session: session.pipelines())
-        _print(output, [item.get("status", {}) | {"name": item["metadata"]["name"]} for item in found], view.overview(found))
+        listed = [item.get("status", {}) | {"name": item["metadata"]["name"]} for item in found]
+        _print(output, listed, lambda: [view.overview(found)])
     else:
         pipeline, indexes = _run(context, lambda session: _look(session, name))
         shown = {"pipeline": pipeline.get("status", {}), "indexes": {item["metadata"]["name"]: item.get("status", {}) for item in indexes}}
-        _print(output, shown, view.tree(pipeline, indexes))
+        _print(output, shown, lambda: [view.tree(pipeline, indexes)])
 
 
 async def _look(session: Session, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -93,7 +95,7 @@ def plan(
     found = manifest.read(file)
     context.obj = replace(context.obj, namespace=found.applied_in(context.obj.namespace))
     change = _run(context, lambda session: _plan(session, found.name, found.spec))
-    _print(output, change.to_json(), *compare.table(change))
+    _print(output, change.to_json(), lambda: compare.table(change))
 
 
 async def _plan(session: Session, name: str, spec: RAGPipelineSpec) -> compare.Change:
@@ -191,7 +193,7 @@ def ask(
         answer = _guarded(lambda: asyncio.run(asking.ask_at(url, question, k, key)))
     else:
         answer = _run(context, lambda session: asking.ask(session, name, question, k))
-    _print(output, answer, *asking.shown(answer))
+    _print(output, answer, lambda: asking.shown(answer))
 
 
 @app.command()
@@ -212,7 +214,7 @@ def evaluate(
         grid.add_column(column)
     for one, numbers in found.items():
         grid.add_row(one, *(f"{value:.4f}" for value in numbers.values()))
-    _print(output, found, grid)
+    _print(output, found, lambda: [grid])
 
 
 async def _evaluate(session: Session, name: str, asked: list[questions.Question], chosen: list[str], k: int) -> dict[str, dict[str, float]]:
@@ -229,7 +231,7 @@ def _verb(
     request, done = _run(context, lambda session: verbs.send(session, name, choose, wait))
     result = done.result if done else "Pending"
     why = f": {done.message}" if done and done.message else ""
-    _print(output, {"verb": request.verb, "value": request.value, "result": result, "message": done.message if done else ""}, None)
+    _print(output, {"verb": request.verb, "value": request.value, "result": result, "message": done.message if done else ""}, lambda: ())
     if output == "text":
         _console().print(f"{request.verb} {request.value}: {result}{why}", highlight=False)
     if result == "Refused":
@@ -262,14 +264,19 @@ def _guarded(act: Callable[[], Result]) -> Result:
     except (CommandError, errors.ApiError, revision_record.UnreadableRecordError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
+    except ValidationError as error:
+        places = ", ".join(".".join(map(str, found["loc"])) for found in error.errors())
+        typer.echo(f"error: a status cannot be read, at {places}: is the operator of another version than kubectl-rag?", err=True)
+        raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(130) from error
 
 
-def _print(output: str, value: Any, *shown: Any) -> None:
+def _print(output: str, value: Any, draw: Callable[[], Iterable[Any]]) -> None:
+    """Programs get what the cluster says as it is; what is drawn of it for people has to be understood."""
     if output == "json":
         typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
-    elif any(item is not None for item in shown):
+    elif shown := [*_guarded(draw)]:
         _console().print(Group(*shown))
 
 

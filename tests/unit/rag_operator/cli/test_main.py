@@ -130,3 +130,11 @@ def test_what_looks_like_markup_is_shown_as_it_was_said(rag: Command, client: Fa
         assert (result.exit_code, BRACKETS in result.output) == (0, True), arguments
     client.refuse = BRACKETS
     assert BRACKETS in rag("promote", "handbook").output
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("status", "handbook"), ("promote", "handbook")], ids=" ".join)
+def test_a_status_of_another_version_is_one_clear_error(rag: Command, client: FakeClient, arguments: tuple[str, ...]) -> None:
+    client.status = {"phase": "Meditating"}
+    result = rag(*arguments)
+    assert (result.exit_code, "phase" in result.output, "another version" in result.output) == (1, True, True)
+    assert json.loads(rag("status", "handbook", "-o", "json").output)["pipeline"]["phase"] == "Meditating"
