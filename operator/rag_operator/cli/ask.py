@@ -30,11 +30,14 @@ async def ask_at(url: str, question: str, k: int | None, key: str | None) -> dic
     try:
         async with httpx.AsyncClient(timeout=ANSWER_SECONDS, headers=sent) as client:
             answer = await client.post(f"{url.rstrip('/')}/v1/query", json=_body(question, k))
-    except httpx.HTTPError as error:
-        raise CommandError(f"failed to ask {url}: {error or type(error).__name__}") from error
-    if answer.is_error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise CommandError(f"failed to ask {url}: {str(error) or type(error).__name__}") from error
+    if not answer.is_success:
         raise CommandError(f"failed to ask {url}: {answer.status_code} {_reason(answer)}")
-    found: dict[str, Any] = answer.json()
+    try:
+        found: dict[str, Any] = answer.json()
+    except ValueError as error:
+        raise CommandError(f"failed to ask {url}: what answers there is no gateway: {answer.text[:200]}") from error
     return found
 
 

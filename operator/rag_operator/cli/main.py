@@ -184,7 +184,7 @@ def ask(
     *,
     k: Annotated[int | None, typer.Option("-k", help="Passages to look at.")] = None,
     url: Annotated[str | None, typer.Option(help="The gateway's address. Unset: through the API server.")] = None,
-    key_file: Annotated[Path | None, typer.Option(help="File with an API key, for --url.", exists=True)] = None,
+    key_file: Annotated[Path | None, typer.Option(help="File with an API key, for --url.", exists=True, dir_okay=False)] = None,
     output: Output = "text",
 ) -> None:
     """Ask a question and show the answer with its citations."""
@@ -200,14 +200,14 @@ def ask(
 def evaluate(
     context: typer.Context,
     name: Name,
-    file: Annotated[Path, typer.Argument(help="JSON Lines of {id, text, relevant: {documentId: grade}}.", exists=True)],
+    file: Annotated[Path, typer.Argument(help="JSON Lines of {id, text, relevant: {documentId: grade}}.", exists=True, dir_okay=False)],
     *,
     revision: Annotated[list[str] | None, typer.Option(help="Unset: stable, and the candidate when there is one.")] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=100)] = 10,
     output: Output = "text",
 ) -> None:
     """Ask held-out questions of revisions, as the gate does, and show what they find."""
-    asked = _guarded(lambda: questions.parse(file.read_text(encoding="utf-8")))
+    asked = _guarded(lambda: questions.read(file))
     found = _run(context, lambda session: _evaluate(session, name, asked, revision or [], k))
     grid = Table(box=None, header_style="dim", pad_edge=False)
     for column in ("REVISION", *next(iter(found.values()))):

@@ -1,4 +1,4 @@
-"""Held-out questions asked by hand: nDCG, recall and reciprocal rank of what revisions find. Numbers, no verdict. Pure.
+"""Held-out questions asked by hand: nDCG, recall and reciprocal rank of what revisions find. Numbers, no verdict. Pure but for `read`.
 
 nDCG is the sum of grade / log2(rank + 1) over that of the ideal order (Järvelin and Kekäläinen 2002), as the gate's evaluation has it.
 """
@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log2
+from pathlib import Path
 from typing import Any
 
 from rag_operator.cli.connect import CommandError
@@ -21,6 +22,14 @@ class Question:
     id: str
     text: str
     relevant: Mapping[str, float]
+
+
+def read(file: Path) -> list[Question]:
+    """Read a file of questions. Raises `CommandError` that says what is wrong with it."""
+    try:
+        return parse(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{file} is not UTF-8: {error}") from error
 
 
 def parse(text: str) -> list[Question]:

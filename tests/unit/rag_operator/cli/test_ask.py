@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
+
+import httpx
+import pytest
 
 from unit.rag_operator.cli.fakes import Command, FakeClient
 
@@ -61,3 +65,17 @@ def test_evaluate_names_the_line_that_is_no_question(rag: Command, tmp_path: Pat
     file.write_text('{"id": "1"}\n')
     result = rag("evaluate", "handbook", str(file))
     assert (result.exit_code, "line 1" in result.output) == (1, True)
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(200, text="<html>"), httpx.Response(302, headers={"location": "/login"})], ids=str)
+def test_ask_at_an_address_that_is_no_gateway_says_so(rag: Command, monkeypatch: pytest.MonkeyPatch, answer: httpx.Response) -> None:
+    monkeypatch.setattr(httpx, "AsyncClient", partial(httpx.AsyncClient, transport=httpx.MockTransport(lambda _: answer)))
+    result = rag("ask", "handbook", "Why?", "--url", "http://elsewhere.example")
+    assert (result.exit_code, "failed to ask http://elsewhere.example" in result.output) == (1, True)
+
+
+def test_questions_that_are_no_text_are_one_clear_error(rag: Command, tmp_path: Path) -> None:
+    file = tmp_path / "set.jsonl"
+    file.write_bytes('{"id": "1", "text": "Wie geht\'s, Jürgen?"}'.encode("latin-1"))
+    result = rag("evaluate", "handbook", str(file))
+    assert (result.exit_code, f"{file} is not UTF-8" in result.output) == (1, True)
