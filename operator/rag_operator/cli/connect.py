@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -81,14 +81,17 @@ class Session:
 @asynccontextmanager
 async def connect(place: Place) -> AsyncIterator[Session]:
     """Open a session."""
-    access = await _access(place)
+    access, namespace = await _access(place)
     async with Client(access, write_timeout=ANSWER_SECONDS) as client:
-        yield Session(client, place.namespace or _namespace(place))
+        yield Session(client, place.namespace or namespace)
 
 
-async def _access(place: Place) -> Access:
+async def _access(place: Place) -> tuple[Access, str]:
     try:
-        return await load(place.kubeconfig, place.context)
+        configs = _configs(place)
+        # Of several files the client library takes the last one's context, kubectl the first one's: a verb must not reach another cluster.
+        context = place.context or next((name for config in configs if (name := config.get("current-context"))), None)
+        return await load(place.kubeconfig, context), _namespace(configs, context)
     except (ConfigException, OSError, yaml.YAMLError) as error:
         files = ", ".join(_files(place))
         raise CommandError(f"no cluster is known: failed to read {files}: {error}; --kubeconfig or KUBECONFIG names another") from error
@@ -98,16 +101,20 @@ def _files(place: Place) -> list[str]:
     return (place.kubeconfig or os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")).split(os.pathsep)
 
 
-def _namespace(place: Place) -> str:
+def _configs(place: Place) -> list[Mapping[str, Any]]:
+    return [_read(file) for file in _files(place) if os.path.exists(file)]
+
+
+def _read(file: str) -> Mapping[str, Any]:
+    with open(file, encoding="utf-8") as stream:
+        found = yaml.safe_load(stream)
+    if not isinstance(found, dict):
+        raise ConfigException(f"{file} is no kubeconfig")
+    return found
+
+
+def _namespace(configs: Iterable[Mapping[str, Any]], context: str | None) -> str:
     # kubectl takes the namespace of the context; the client library does not.
-    for file in _files(place):
-        if os.path.exists(file):
-            with open(file, encoding="utf-8") as stream:
-                return _of_context(yaml.safe_load(stream) or {}, place.context)
-    return "default"
-
-
-def _of_context(config: Mapping[str, Any], context: str | None) -> str:
-    wanted = context or config.get("current-context")
-    named = {entry["name"]: entry.get("context") or {} for entry in config.get("contexts") or ()}
-    return str(named.get(wanted, {}).get("namespace") or "default")
+    entries = [entry for config in configs for entry in config.get("contexts") or ()]
+    found = next((entry.get("context") or {} for entry in entries if entry["name"] == context), {})
+    return str(found.get("namespace") or "default")
