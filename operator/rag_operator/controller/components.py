@@ -75,13 +75,13 @@ class View:
 def troubles_of(component: str, children: Children, slow: Iterable[Trouble] = ()) -> Iterator[Trouble]:
     """Everything that is said about the pods of a component, and about its workloads."""
     own = [child for child in children.values() if child.component == component]
-    running = {child.name for child in own if child.kind == PODS.kind and not child.deleting}
+    waited_for = {child.name for child in own if pods.is_waited_for(child) or (child.kind == PODS.kind and not child.deleting)}
     for child in own:
         if child.kind == PODS.kind and not child.deleting and not pods.ready(child):
             yield from pods.of_pod(child)
         elif child.kind != PODS.kind:
             yield from pods.of_workload(child)
-    yield from (trouble for trouble in slow if trouble.pod in running)
+    yield from (trouble for trouble in slow if trouble.pod in waited_for)
 
 
 def _runs_elsewhere(component: Component, revision: Revision) -> bool:

@@ -145,18 +145,18 @@ class Observer:
         return await read_gateways((pod for pod in gateways if not pods.ended(pod)), self._scrape)
 
     async def _slow(self, key: Key, children: Children) -> Iterable[Trouble]:
-        """What Events say of pods that the kubelet cannot start: a Secret or a volume that is missing shows nowhere else."""
-        starting = [child for child in children.values() if child.kind == PODS.kind and not child.deleting and pods.is_starting(child)]
-        answers = await asyncio.gather(*(self._warnings(key, pod) for pod in starting[:10]))
+        """What Events say of pods that the kubelet cannot start, and of Jobs that may not make any: it shows nowhere else."""
+        waited_for = [child for child in children.values() if pods.is_waited_for(child)]
+        answers = await asyncio.gather(*(self._warnings(key, child) for child in waited_for[:10]))
         return [trouble for answer in answers for trouble in answer]
 
-    async def _warnings(self, key: Key, pod: Child) -> list[Trouble]:
-        fields = f"involvedObject.uid={pod.uid},type=Warning"
+    async def _warnings(self, key: Key, child: Child) -> list[Trouble]:
+        fields = f"involvedObject.uid={child.uid},type=Warning"
         try:
             events = await self._client.list(EVENTS, key.namespace, fields=fields)
         except errors.ApiError:
             return []
-        return [Trouble(event.get("reason", ""), event.get("message", "")[:400], pod.name) for event in events[-3:]]
+        return [Trouble(event.get("reason", ""), pods.steady(event.get("message", "")), child.name) for event in events[-3:]]
 
 
 def own(children: Children, uid: str) -> dict[tuple[str, str], Child]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from rag_operator.kube.child import Child, Children
-from rag_operator.kube.resources import JOBS
+from rag_operator.kube.resources import JOBS, PODS
 
 # Waiting reasons of a container that is merely starting.
 _STARTING: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
@@ -27,6 +28,7 @@ _ORDER: Final = (
 )
 _PULL_AGAIN: Final = "ErrImagePull"
 _MAX_MESSAGE: Final = 400
+_RANDOM_NAME: Final = re.compile(r'(pods "[a-z0-9.-]+)-[a-z0-9]{5}"')
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def of_workload(workload: Child) -> Iterator[Trouble]:
     """What a Deployment or StatefulSet says by itself: pods that it may not even create."""
     for condition in workload.status().get("conditions") or ():
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-            yield Trouble(condition.get("reason", "FailedCreate"), _cut(condition.get("message", "")))
+            yield Trouble(condition.get("reason", "FailedCreate"), steady(condition.get("message", "")))
 
 
 def is_starting(pod: Child) -> bool:
@@ -73,6 +75,18 @@ def is_starting(pod: Child) -> bool:
     containers = pod.status().get("containerStatuses") or ()
     waiting = [(container.get("state") or {}).get("waiting", {}).get("reason") for container in containers]
     return "ContainerCreating" in waiting or "PodInitializing" in waiting
+
+
+def has_no_pod(job: Child) -> bool:
+    """Whether a Job that is not over has no pod, maybe because it may not make one: that, too, only Events tell."""
+    return not job.status().get("active") and not job_ended(job)
+
+
+def is_waited_for(child: Child) -> bool:
+    """Whether Events may tell more of something than its status does: of a pod that starts, of a Job without one."""
+    if child.deleting or child.kind not in (PODS.kind, JOBS.kind):
+        return False
+    return is_starting(child) if child.kind == PODS.kind else has_no_pod(child)
 
 
 def ready(pod: Child) -> bool:
@@ -141,6 +155,11 @@ def _waiting_message(container: Mapping[str, Any], waiting: Mapping[str, Any], k
 def _times(container: Mapping[str, Any]) -> str:
     # Not the count itself: it would make the status change at every restart.
     return "again and again" if container.get("restartCount", 0) > 1 else "once"
+
+
+def steady(message: str) -> str:
+    """What was said of a pod that could not be made, without the random end of its name, which is another one at every try."""
+    return _cut(_RANDOM_NAME.sub(r'\1"', message))
 
 
 def _cut(text: str) -> str:

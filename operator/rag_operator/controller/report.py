@@ -155,8 +155,8 @@ def _looks(seen: Seen, situation: Situation, decided: Decided | None, now: float
         yield max(0.5, due)
     tried = {revision.index.name for revision in decided.revisions.values()} if not situation.suspended else set()
     for child in seen.children.values():
-        if child.kind == PODS.kind and not child.deleting and pods.is_starting(child):
-            yield _STARTING
+        if pods.is_waited_for(child):
+            yield _STARTING if child.kind == PODS.kind else _UNWATCHED
         if child.kind == INDEXES.kind and child.name in tried:
             wait = indexes.retry_in(child, seen.children, now)
             if wait is not None:

@@ -10,6 +10,7 @@ import pytest
 from doubles.manifests import spec_of
 from rag_operator import names
 from rag_operator.controller.components import View
+from rag_operator.controller.pods import Trouble
 from rag_operator.kube.child import Child, reduce
 from rag_operator.kube.resources import DEPLOYMENTS, INDEXES, JOBS, PODS, Resource
 from rag_operator.model.observed import ComponentState
@@ -223,3 +224,10 @@ def test_a_job_that_nobody_took_up_yet_may_still_write(conditions: list[str], *,
 def test_components_that_no_record_names_are_seen_too() -> None:
     stray = child(DEPLOYMENTS, "stray", "stray", "generator", spec={"replicas": 1}, status={})
     assert found(stray)["stray"].exists
+
+
+def test_an_index_whose_build_may_not_make_its_pods_says_so() -> None:
+    job = child(JOBS, f"{INDEX}-build-1", INDEX, "indexer", status={})
+    quota = Trouble("FailedCreate", "exceeded quota", job.name)
+    said = View([REVISION], {(one.kind, one.name): one for one in (index(), job)}, slow=[quota]).states()[INDEX]
+    assert (said.reason, said.message) == ("FailedCreate", "exceeded quota")

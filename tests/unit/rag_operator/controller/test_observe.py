@@ -8,9 +8,10 @@ import pytest
 
 from doubles.manifests import OWNER, revision_of, spec_of
 from rag_operator.controller.mirror import Key, Mirror
-from rag_operator.controller.observe import Capabilities, Observer
+from rag_operator.controller.observe import Capabilities, Observer, Seen
+from rag_operator.controller.pods import Trouble
 from rag_operator.controller.scrape import unreachable
-from rag_operator.kube.resources import INDEXES, Resource
+from rag_operator.kube.resources import INDEXES, JOBS, Resource
 from rag_operator.model.validated import References
 from rag_operator.rollout.identity import declared_index
 from rag_operator.settings import RUNTIMES, VERSION
@@ -28,6 +29,9 @@ class Server:
 
     async def get(self, resource: Resource, _: str | None, name: str) -> dict[str, Any] | None:
         return self._objects.get(resource.plural, {}).get(name)
+
+    async def list(self, resource: Resource, _: str | None, *, fields: str) -> list[dict[str, Any]]:
+        return [body for body in self._objects.get(resource.plural, {}).values() if f"involvedObject.uid={body['of']}," in fields]
 
 
 def index(limit: int | None, name: str = "handbook-index-1", owner: str = OWNER.uid, **change: Any) -> dict[str, Any]:
@@ -50,14 +54,18 @@ async def referred(*indexes: dict[str, Any], maps: dict[str, Any] | None = None,
     mirror = Mirror()
     for body in indexes:
         mirror.put(INDEXES, body)
+    return (await looked(mirror, maps=maps, claims=claims, **change)).references
+
+
+async def looked(mirror: Mirror, *, maps: dict[str, Any] | None = None, claims: Any = (), events: Any = None, **change: Any) -> Seen:
+    """What a pass over the smallest spec, changed, sees."""
     meta = {"name": OWNER.name, "namespace": OWNER.namespace, "uid": OWNER.uid, "generation": 1, "resourceVersion": "1"}
     pipeline = {"metadata": meta, "spec": spec_of(**change).to_wire()}
-    server: Any = Server(
-        ragpipelines={OWNER.name: pipeline}, configmaps=maps or {}, persistentvolumeclaims={name: {"metadata": {}} for name in claims}
-    )
+    there = {name: {"metadata": {}} for name in claims}
+    server: Any = Server(ragpipelines={OWNER.name: pipeline}, configmaps=maps or {}, persistentvolumeclaims=there, events=events or {})
     seen = await Observer(server, mirror, unreachable).look(KEY, Capabilities(milvus_operator=True))
     assert seen is not None
-    return seen.references
+    return seen
 
 
 @pytest.mark.parametrize(
@@ -94,3 +102,16 @@ async def test_what_is_there_is_told_apart_from_what_is_missing() -> None:
     assert found.config_maps == {"notes": {"a": "b"}}
     assert found.claims == {"files"}
     assert found.milvus_operator is True
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [({}, True), ({"active": 1}, False), ({"conditions": [{"type": "Failed", "status": "True"}]}, False)]
+)
+async def test_why_a_job_has_no_pod_is_asked_of_its_events(status: dict[str, Any], *, told: bool) -> None:
+    job = {**index(None), "status": status}
+    mirror = Mirror()
+    mirror.put(JOBS, {**job, "metadata": {**job["metadata"], "name": "build", "uid": "job"}})
+    said = 'Error creating: pods "build-0-x7rpl" is forbidden: exceeded quota: team'
+    events = {"e": {"of": "job", "reason": "FailedCreate", "message": said}}
+    expected = (Trouble("FailedCreate", said.replace("-x7rpl", ""), "build"),) if told else ()
+    assert (await looked(mirror, events=events)).slow == expected
