@@ -167,3 +167,13 @@ def test_a_wrong_value_is_refused_and_named(values: str, said: str) -> None:
     done = helm("template", "rag", values=values)
     assert done.returncode != 0
     assert said in done.stderr
+
+
+def test_the_hook_that_releases_pipelines_reaches_the_api_server_where_everything_is_denied_by_default() -> None:
+    found = rendered()
+    (selector,) = [one["spec"]["podSelector"] for one in found if one["kind"] == "NetworkPolicy"]
+    for pod in (only(found, "Deployment"), only(found, "Job")):
+        labels = pod["spec"]["template"]["metadata"]["labels"]
+        wanted = [(key, [value]) for key, value in selector.get("matchLabels", {}).items()]
+        wanted += [(one["key"], one["values"]) for one in selector.get("matchExpressions", ())]
+        assert all(labels[key] in values for key, values in wanted), pod["metadata"]["name"]
