@@ -177,3 +177,8 @@ def test_the_hook_that_releases_pipelines_reaches_the_api_server_where_everythin
         wanted = [(key, [value]) for key, value in selector.get("matchLabels", {}).items()]
         wanted += [(one["key"], one["values"]) for one in selector.get("matchExpressions", ())]
         assert all(labels[key] in values for key, values in wanted), pod["metadata"]["name"]
+
+
+def test_an_api_server_on_a_port_of_its_own_can_be_reached() -> None:
+    policy = only(rendered("network: {apiServerPorts: [16443]}"), "NetworkPolicy")
+    assert [{"port": 16443, "protocol": "TCP"}] in [rule["ports"] for rule in policy["spec"]["egress"]]
