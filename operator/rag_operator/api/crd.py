@@ -15,7 +15,7 @@ import yaml
 from rag_operator import names
 from rag_operator.api.base import Model
 from rag_operator.api.documentation import api_reference, field_table
-from rag_operator.api.schema import Compact, Schema, structural, without_defaults, without_transitions
+from rag_operator.api.schema import Compact, Schema, structural, without_defaults, without_defaults_in_lists, without_transitions
 from rag_operator.api.v1alpha1.index import RAGIndex
 from rag_operator.api.v1alpha1.pipeline import RAGPipeline
 
@@ -68,6 +68,7 @@ _INDEX_COLUMNS: Final = (
 
 def _definition(model: type[Model], plural: str, short: str, columns: tuple[dict[str, Any], ...]) -> dict[str, Any]:
     schema = structural(model)
+    schema["properties"]["spec"] = without_defaults_in_lists(schema["properties"]["spec"])
     schema["properties"]["status"] = without_defaults(schema["properties"]["status"])
     schema["properties"]["metadata"] = {"type": "object"}
     for name in ("apiVersion", "kind"):

@@ -48,6 +48,18 @@ def without_transitions(schema: Schema) -> Schema:
     return schema
 
 
+def without_defaults_in_lists(schema: Schema) -> Schema:
+    """Return a schema that fills nothing into the items of lists; what an absent field means there is the parser's to say.
+
+    Whoever compares what Git has with what is stored compares lists as a whole (Argo CD, by default): an item to which the server added
+    something would be another one for ever.
+    """
+    for path, below in descend(schema):
+        if "[]" in path:
+            below.pop("default", None)
+    return schema
+
+
 def descend(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
     """Yield a schema and all schemas below it, with their paths."""
     yield path, schema

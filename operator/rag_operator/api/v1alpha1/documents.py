@@ -22,14 +22,20 @@ from rag_operator.api.v1alpha1.common import (
 
 _SOURCE_KINDS = ("s3", "pvc", "git", "config_map")
 _RENAME = "give the source a new name (its documents are then indexed under new ids) or make a new RAGPipeline"
+SYNC_INTERVAL = "5m"
 Glob = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+def _stays(field: str) -> str:
+    # The API server fills nothing into a list's items: absent and empty are the same.
+    return f"(has(self.{field}) ? self.{field} : '') == (has(oldSelf.{field}) ? oldSelf.{field} : '')"
 
 
 class S3Source(S3Location):
     """Objects below a prefix of a bucket."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule("self.prefix == oldSelf.prefix", f"document ids are relative to prefix, so it cannot change: {_RENAME}", path=".prefix"),
+        Rule(_stays("prefix"), f"document ids are relative to prefix, so it cannot change: {_RENAME}", path=".prefix"),
     )
 
     prefix: Annotated[RelativePath, FIXED] = ""
@@ -40,7 +46,7 @@ class ClaimSource(ClaimLocation):
     """Files below a directory of a persistent volume."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule("self.path == oldSelf.path", f"document ids are relative to path, so it cannot change: {_RENAME}", path=".path"),
+        Rule(_stays("path"), f"document ids are relative to path, so it cannot change: {_RENAME}", path=".path"),
     )
 
     path: Annotated[RelativePath, FIXED] = ""
@@ -51,7 +57,7 @@ class GitSource(Model):
     """Files of a git repository."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule("self.path == oldSelf.path", f"document ids are relative to path, so it cannot change: {_RENAME}", path=".path"),
+        Rule(_stays("path"), f"document ids are relative to path, so it cannot change: {_RENAME}", path=".path"),
     )
 
     url: GitUrl
@@ -71,7 +77,8 @@ class Source(Model):
         one_of(*_SOURCE_KINDS),
         same_member(*_SOURCE_KINDS, message=f"the kind of a source cannot change under its name: {_RENAME}"),
         Rule(
-            "!has(self.maxStaleness) || duration(self.maxStaleness) >= duration(self.syncInterval)",
+            "!has(self.maxStaleness) || "
+            f"duration(self.maxStaleness) >= duration(has(self.syncInterval) ? self.syncInterval : '{SYNC_INTERVAL}')",
             "maxStaleness must not be shorter than syncInterval",
             lambda self: self.max_staleness is None or self.max_staleness.seconds >= self.sync_interval.seconds,
             path=".maxStaleness",
@@ -92,7 +99,7 @@ class Source(Model):
     """Globs of paths to index, such as **/*.md. Empty: all paths."""
     exclude: Annotated[Items[Glob], Field(max_length=32)] = ()
     """Globs of paths to leave out. They win over include."""
-    sync_interval: Annotated[Duration, Between("10s", "168h")] = Duration("5m")
+    sync_interval: Annotated[Duration, Between("10s", "168h")] = Duration(SYNC_INTERVAL)
     """How often the source is listed. A target: status shows how fresh the index really is."""
     max_staleness: Annotated[Duration, Between("10s", "1680h")] | None = None
     """Beyond it IndexFresh becomes False. Unset: five times syncInterval."""

@@ -88,13 +88,13 @@ class Toleration(Model):
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            "self.operator != 'Exists' || !has(self.value)",
+            "!has(self.operator) || self.operator != 'Exists' || !has(self.value)",
             "value must be unset when operator is Exists",
             lambda self: self.operator != "Exists" or self.value is None,
             path=".value",
         ),
         Rule(
-            "self.operator == 'Exists' || has(self.key)",
+            "has(self.key) || (has(self.operator) && self.operator == 'Exists')",
             "key must be set unless operator is Exists",
             lambda self: self.operator == "Exists" or self.key is not None,
             path=".key",

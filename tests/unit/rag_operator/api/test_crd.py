@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rag_operator.api.crd import generated, main
+from rag_operator.api.crd import generated, main, spec_schema
+from rag_operator.api.schema import descend
 
 ROOT = Path(__file__).parents[4]
 
@@ -40,3 +41,8 @@ def test_the_reference_documents_both_kinds_and_the_refused_variables() -> None:
     reference = GENERATED["docs/api.md"]
     for wanted in ("`spec.embedder.local.batching.maxWait`", "### RAGIndex status", "exactly one of s3, pvc, git or configMap", "`LD_`"):
         assert wanted in reference
+
+
+def test_the_server_adds_nothing_to_the_items_of_a_list_that_git_has() -> None:
+    filled = [path for path, below in descend(spec_schema()) if "[]" in path and "default" in below]
+    assert filled == [], "Argo CD compares lists as a whole: such a pipeline would be out of sync for ever"
