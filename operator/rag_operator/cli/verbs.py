@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rag_operator import names
 from rag_operator.api.v1alpha1.status import RAGPipelineStatus, Verb
 from rag_operator.cli.connect import CommandError, Session
-from rag_operator.cli.view import status_of
+from rag_operator.cli.view import is_deleting, status_of
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,10 @@ async def send(
     session: Session, name: str, choose: Callable[[RAGPipelineStatus], Request], wait: float, pause: float = 0.2
 ) -> tuple[Request, Verb | None]:
     """Annotate the pipeline and wait up to `wait` seconds for the operator's answer."""
-    request = choose(status_of(await session.pipeline(name)))
+    pipeline = await session.pipeline(name)
+    if is_deleting(pipeline):
+        raise CommandError(f"{name} is being deleted")
+    request = choose(status_of(pipeline))
     await session.annotate(name, {request.annotation: request.value})
     deadline = asyncio.get_running_loop().time() + wait
     while asyncio.get_running_loop().time() < deadline:

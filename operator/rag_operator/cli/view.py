@@ -21,6 +21,7 @@ COLOURS: Final = {
     "RollingOut": "cyan",
     "Indexing": "cyan",
     "Pending": "yellow",
+    "Deleting": "yellow",
     "Suspended": "yellow",
     "Degraded": "red",
     "Failed": "red",
@@ -51,7 +52,7 @@ def tree(pipeline: Object, indexes: Sequence[Object] = ()) -> Tree:
     status = status_of(pipeline)
     meta = pipeline["metadata"]
     builds = {index["metadata"]["name"]: RAGIndexStatus.model_validate(index.get("status") or {}) for index in indexes}
-    root = Tree(_headline(f"{meta['namespace']}/{meta['name']}", status))
+    root = Tree(_headline(f"{meta['namespace']}/{meta['name']}", phase_of(pipeline, status), status.message))
     if status.endpoint:
         root.add(Text.assemble(("endpoint ", "dim"), status.endpoint))
     for branch in _revisions(status, builds):
@@ -74,7 +75,7 @@ def overview(pipelines: Sequence[Object]) -> Table:
         status = status_of(pipeline)
         table.add_row(
             pipeline["metadata"]["name"],
-            _coloured(status.phase or "Pending"),
+            _coloured(phase_of(pipeline, status)),
             status.stable.revision if status.stable else "-",
             status.candidate.revision if status.candidate else "-",
             status.traffic or "-",
@@ -85,10 +86,20 @@ def overview(pipelines: Sequence[Object]) -> Table:
     return table
 
 
-def _headline(name: str, status: RAGPipelineStatus) -> Text:
-    parts: list[str | tuple[str, str] | Text] = [(name, "bold"), "  ", _coloured(status.phase or "Pending")]
-    if status.message:
-        parts += ["  ", (status.message, "dim")]
+def phase_of(pipeline: Object, status: RAGPipelineStatus) -> str:
+    """Return where a pipeline is, in one word. While it is deleted its status still says how it was before."""
+    return "Deleting" if is_deleting(pipeline) else status.phase or "Pending"
+
+
+def is_deleting(pipeline: Object) -> bool:
+    """Return whether a pipeline is being deleted."""
+    return "deletionTimestamp" in pipeline["metadata"]
+
+
+def _headline(name: str, phase: str, message: str) -> Text:
+    parts: list[str | tuple[str, str] | Text] = [(name, "bold"), "  ", _coloured(phase)]
+    if message:
+        parts += ["  ", (message, "dim")]
     return Text.assemble(*parts)
 
 

@@ -138,3 +138,18 @@ def test_a_status_of_another_version_is_one_clear_error(rag: Command, client: Fa
     result = rag(*arguments)
     assert (result.exit_code, "phase" in result.output, "another version" in result.output) == (1, True, True)
     assert json.loads(rag("status", "handbook", "-o", "json").output)["pipeline"]["phase"] == "Meditating"
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("status", "handbook")], ids=" ".join)
+def test_a_pipeline_that_is_being_deleted_is_not_shown_as_it_was_before(
+    rag: Command, client: FakeClient, arguments: tuple[str, ...]
+) -> None:
+    client.deleted = "2026-01-02T00:00:00Z"
+    shown = rag(*arguments).output
+    assert ("Deleting" in shown, "RollingOut" in shown) == (True, False)
+
+
+def test_of_a_pipeline_that_is_being_deleted_nothing_is_asked(rag: Command, client: FakeClient) -> None:
+    client.deleted = "2026-01-02T00:00:00Z"
+    result = rag("abort", "handbook")
+    assert (result.exit_code, "handbook is being deleted" in result.output, client.annotations) == (1, True, {})
