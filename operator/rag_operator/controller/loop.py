@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 from rag_operator import errors, metrics
 from rag_operator.controller import failures
@@ -17,16 +19,24 @@ from rag_operator.desired.context import Surroundings
 
 log = logging.getLogger(__name__)
 
+LookAround = Callable[[], Awaitable[Surroundings]]
 _CAPABILITIES_EVERY = 60.0
+
+
+class Around(NamedTuple):
+    """What the cluster is like: what it offers, and how it is laid out."""
+
+    offered: Capabilities
+    surroundings: Surroundings
 
 
 class Loop:
     """Runs passes until it is cancelled, or leadership is lost."""
 
-    def __init__(self, queue: Queue[Key], mirror: Mirror, reconciler: Reconciler, observer: Observer, surroundings: Surroundings) -> None:
+    def __init__(self, queue: Queue[Key], mirror: Mirror, reconciler: Reconciler, observer: Observer, look_around: LookAround) -> None:
         self._queue, self._mirror, self._reconciler = queue, mirror, reconciler
-        self._observer, self._surroundings = observer, surroundings
-        self._capabilities: Capabilities | None = None  # nobody asked yet
+        self._observer, self._look_around = observer, look_around
+        self._around: Around | None = None  # nobody asked yet
         self._looked = float("-inf")
         self._looking = asyncio.Lock()
 
@@ -41,8 +51,8 @@ class Loop:
             key = await self._queue.get()
             began = time.monotonic()
             try:
-                offered = await self._offered()
-                outcome = await self._reconciler.reconcile(key, offered, self._surrounded(offered))
+                around = await self._known()
+                outcome = await self._reconciler.reconcile(key, around.offered, around.surroundings)
             except errors.LeadershipLost:
                 raise
             except errors.ApiError as error:
@@ -70,18 +80,35 @@ class Loop:
             metrics.RECONCILES.labels("done").inc()
             self._queue.done(key, again_after=0.0 if self._mirror.overtaken(key) else outcome.again_after)
 
-    async def _offered(self) -> Capabilities:
-        """What the cluster offers. Until the server has said so no pass begins: it would take away what seems not to be offered."""
+    async def _known(self) -> Around:
+        """What the cluster is like. Until the server has said so no pass begins: it would take away what seems not to be offered."""
         async with self._looking:
             now = time.monotonic()
-            if self._capabilities is None or now - self._looked > _CAPABILITIES_EVERY:
+            if self._around is None or now - self._looked > _CAPABILITIES_EVERY:
                 try:
-                    self._capabilities = await self._observer.capabilities()
+                    self._around = self._moved(self._around, await self._look())
                 except errors.ApiError:
-                    if self._capabilities is None:
+                    if self._around is None:
                         raise
                 self._looked = now
-            return self._capabilities
+            return self._around
 
-    def _surrounded(self, offered: Capabilities) -> Surroundings:
-        return replace(self._surroundings, pod_monitors=offered.pod_monitors)
+    async def _look(self) -> Around:
+        offered, surroundings = await asyncio.gather(self._observer.capabilities(), self._look_around())
+        return Around(offered, replace(surroundings, pod_monitors=offered.pod_monitors))
+
+    def _moved(self, before: Around | None, now: Around) -> Around:
+        """What is known from now on. An API server that is elsewhere concerns the policies of every pipeline."""
+        if before is None:
+            return now
+        told = now.surroundings if now.surroundings.api_server_cidrs else before.surroundings  # untold, it is where it was
+        after = replace(
+            before.surroundings,
+            pod_monitors=now.offered.pod_monitors,
+            api_server_cidrs=told.api_server_cidrs,
+            api_server_ports=told.api_server_ports,
+        )
+        if after != before.surroundings:
+            for key in self._mirror.pipelines:
+                self._queue.add(key)
+        return Around(now.offered, after)

@@ -99,7 +99,6 @@ class App:
         settings = self._settings
         self._leading = True
         self._resync = Resync(client, self._mirror, self._queue, settings.namespaces)
-        around = await _until_answered(surroundings.discover(client, settings))
         while not self._primed:
             try:
                 await self._resync.prime()
@@ -111,6 +110,7 @@ class App:
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
             scraper = await self._scraper(stack)
             observer = Observer(client, self._mirror, scraper)
+            around = surroundings.discover(client, settings)
             loop = Loop(self._queue, self._mirror, self._reconciler(client, observer), observer, around)
             group.create_task(self._resync.run(settings.resync))
             group.create_task(loop.run(settings.workers))
@@ -192,15 +192,6 @@ def _leave_in_time() -> None:
     timer = threading.Timer(_LEAVE_WITHIN, os._exit, [1])
     timer.daemon = True
     timer.start()
-
-
-async def _until_answered(discovery: surroundings.Discovery) -> surroundings.Surroundings:
-    while True:
-        try:
-            return await discovery()
-        except errors.ApiError as error:
-            log.warning("failed to look around: %s", error)
-            await asyncio.sleep(_PRIME_AGAIN)
 
 
 def _templates(settings: Settings) -> dict[str, str]:

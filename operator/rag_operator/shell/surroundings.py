@@ -1,4 +1,4 @@
-"""What the cluster around the operator is like, asked once at the start."""
+"""What the cluster around the operator is like, asked at the start and now and then: the API server of a managed cluster moves."""
 
 from __future__ import annotations
 

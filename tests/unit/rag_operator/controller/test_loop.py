@@ -6,13 +6,20 @@ import asyncio
 import time
 from typing import Any
 
+import pytest
+
 from rag_operator import errors
 from rag_operator.controller.loop import Loop
-from rag_operator.controller.mirror import Key, Mirror
+from rag_operator.controller.mirror import Head, Key, Mirror
 from rag_operator.controller.observe import Capabilities
 from rag_operator.controller.queue import Backoff, Queue
 from rag_operator.controller.reconcile import Outcome
 from rag_operator.desired.context import Surroundings
+
+
+async def around() -> Surroundings:
+    return Surroundings()
+
 
 OFFERED = Capabilities(pod_monitors=True, milvus_operator=True)
 KEYS = [Key("n", f"p{number}") for number in range(3)]
@@ -52,7 +59,7 @@ async def told(cluster: Cluster) -> dict[Key, list[tuple[Capabilities, bool]]]:
         queue.add(key)
     observer: Any = cluster
     reconciler: Any = passes
-    work = asyncio.create_task(Loop(queue, Mirror(), reconciler, observer, Surroundings()).run(workers=3))
+    work = asyncio.create_task(Loop(queue, Mirror(), reconciler, observer, around).run(workers=3))
     await asyncio.wait_for(passes.all.wait(), 10)
     work.cancel()
     await asyncio.gather(work, return_exceptions=True)
@@ -67,3 +74,40 @@ async def test_no_pass_begins_before_the_cluster_said_what_it_offers() -> None:
 
 async def test_while_it_does_not_answer_passes_wait_and_guess_nothing() -> None:
     assert all(one == (OFFERED, True) for passes in (await told(Cluster(failures=2))).values() for one in passes)
+
+
+class Moving:
+    """An API server whose address changes, and that is sometimes not told."""
+
+    def __init__(self, *addresses: tuple[str, ...]) -> None:
+        self._addresses = list(addresses)
+
+    async def __call__(self) -> Surroundings:
+        if not self._addresses:
+            raise errors.Unavailable("no answer")
+        return Surroundings(cluster="c", api_server_cidrs=self._addresses.pop(0))
+
+
+async def test_where_the_api_server_went_is_told_to_every_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gateways and indexers may reach it at the addresses of their policies alone, and a control plane that is upgraded has others."""
+    monkeypatch.setattr("rag_operator.controller.loop._CAPABILITIES_EVERY", 0.0)
+    queue, mirror, told = Queue[Key](Backoff(), time.monotonic), Mirror(), list[tuple[Key, tuple[str, ...]]]()
+    mirror.pipelines = {key: Head("u", 1, 1, {}, False) for key in KEYS}
+    moved = asyncio.Event()
+
+    class Recorder:
+        async def reconcile(self, key: Key, _: Capabilities, surroundings: Surroundings) -> Outcome:
+            told.append((key, surroundings.api_server_cidrs))
+            if {key for key, cidrs in told if cidrs == ("10.0.0.2/32",)} == set(KEYS):
+                moved.set()
+            return Outcome(True, again_after=0.01 if key == KEYS[0] else 3600.0)
+
+    for key in KEYS:
+        queue.add(key)
+    observer, reconciler = (one for one in (Cluster(), Recorder()))
+    moving = Moving(("10.0.0.1/32",), ("10.0.0.1/32",), (), ("10.0.0.2/32",))
+    work = asyncio.create_task(Loop(queue, mirror, reconciler, observer, moving).run(workers=1))  # type: ignore[arg-type]
+    await asyncio.wait_for(moved.wait(), 10)
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    assert {cidrs for _, cidrs in told} == {("10.0.0.1/32",), ("10.0.0.2/32",)}
