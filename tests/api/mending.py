@@ -54,12 +54,10 @@ def _mend_times(found: dict[str, Any]) -> None:
 
 
 def _mend_chunks(found: dict[str, Any]) -> None:
-    if "overlapTokens" in found or "maxTokens" in found:
-        longest = found.get("maxTokens", 240)
-        if "strategy" in found or "overlapTokens" in found or longest <= 32:
-            found["overlapTokens"] = min(found.get("overlapTokens", 32), longest - 1)
-        if "temperature" in found and "strategy" not in found:
-            found.pop("overlapTokens", None)
+    # By its place: the settings of a generator have a maxTokens, too.
+    chunking = found.get("chunking", {})
+    if "overlapTokens" in chunking or "maxTokens" in chunking:
+        chunking["overlapTokens"] = min(chunking.get("overlapTokens", 32), chunking.get("maxTokens", 240) - 1)
 
 
 def _mend_models(found: dict[str, Any]) -> None:
