@@ -162,17 +162,32 @@ def test_an_index_may_be_given_other_work_and_other_sources(kube: ApiClient, sto
     assert answer.accepted, answer.message
 
 
+def report(kube: ApiClient, manifest: dict[str, Any], manager: str, status: dict[str, Any]) -> None:
+    """Apply what one of the index's writers says of it."""
+    assert kube.kubectl is not None
+    said = {**{key: manifest[key] for key in ("apiVersion", "kind", "metadata")}, "status": status}
+    options = ("--server-side", "--force-conflicts", f"--field-manager={manager}", "--subresource=status", "-f", "-")
+    kube.kubectl("apply", *options, stdin=json.dumps(said))
+
+
 def test_a_work_is_taken_over_whole_when_another_manager_reports(kube: ApiClient) -> None:
     """A Job reports Copy with `from`, then the syncer Sync: a mixture of both would be refused."""
-    assert kube.kubectl is not None
     manifest = index("handover-index-a81d0c22ff")
     assert kube.create(manifest, dry_run=False).accepted
     copied = {"mode": "Copy", "attempt": 1, "from": {"index": "other", "collection": "rag_other", "dimensions": 384}}
     for manager, work in (("rag-indexer-job", copied), ("rag-indexer", {"mode": "Sync", "attempt": 1})):
-        said = {**{key: manifest[key] for key in ("apiVersion", "kind", "metadata")}, "status": {"acknowledged": work}}
-        options = ("--server-side", "--force-conflicts", f"--field-manager={manager}", "--subresource=status", "-f", "-")
-        kube.kubectl("apply", *options, stdin=json.dumps(said))
+        report(kube, manifest, manager, {"acknowledged": work})
     assert kube.get(manifest)["status"]["acknowledged"] == {"mode": "Sync", "attempt": 1}
+    assert kube.delete(manifest).accepted
+
+
+def test_what_a_job_and_the_syncer_say_is_ignored_stands_side_by_side(kube: ApiClient) -> None:
+    manifest = index("ignoring-index-a81d0c22ff")
+    assert kube.create(manifest, dry_run=False).accepted
+    report(kube, manifest, "rag-indexer-job", {"observed": {"ignored": ["shards"]}})
+    for refused in (["replicas"], []):
+        report(kube, manifest, "rag-indexer", {"observed": {"loaded": True, "ignored": refused}})
+        assert set(kube.get(manifest)["status"]["observed"]["ignored"]) == {"shards", *refused}
     assert kube.delete(manifest).accepted
 
 

@@ -20,6 +20,7 @@ class MemoryStore:
         self.chunks: dict[str, Chunk] = {}
         self.ledger: dict[str, LedgerRow] = {}
         self.on_call: Callable[[str, Any], None] = lambda method, argument: None
+        self.refused: list[str] = []
         self._lock = threading.RLock()
 
     def create(self, shape: Shape, owner: Owner) -> None:
@@ -29,9 +30,10 @@ class MemoryStore:
         """Always."""
         return True
 
-    def load(self, replicas: int = 1) -> None:
+    def load(self, replicas: int = 1) -> list[str]:
         """Always loaded."""
         self.on_call("load", replicas)
+        return self.refused
 
     def facts(self) -> Facts:
         """A small server."""

@@ -193,6 +193,17 @@ def test_facts_are_what_was_asked_for(shared: MilvusIndex) -> None:
     assert facts.properties["ragops.index"] == "handbook-index-1"
 
 
+def test_a_number_of_replicas_that_a_loaded_collection_is_refused_leaves_it_as_it_is(
+    shared: MilvusIndex, request: pytest.FixtureRequest
+) -> None:
+    refused = shared.load(2)
+    assert [line.split(":")[0] for line in refused] == (
+        [] if "milvus-lite" in request.node.name else ["milvus.replicas stays what it was while the collection is loaded"]
+    )
+    assert shared.facts().loaded
+    assert shared.load(1) == []
+
+
 def test_nobody_listening_is_unavailable_within_the_time_given() -> None:
     from rag_runtime.milvus.connection import Target, connect
 

@@ -38,8 +38,8 @@ class IndexStore(Protocol):
     def exists(self) -> bool:
         """Whether the collection of chunks is there."""
 
-    def load(self, replicas: int = 1) -> None:
-        """Make both collections searchable; returns when they are."""
+    def load(self, replicas: int = 1) -> list[str]:
+        """Make both collections searchable; returns when they are. Says what the server refuses to change while they are."""
 
     def facts(self) -> Facts:
         """What is really there."""

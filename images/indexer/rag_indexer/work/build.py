@@ -149,9 +149,9 @@ class BuildRun:
         findings = await asyncio.to_thread(sweep, target)
         if findings.incomplete or findings.twice:
             raise IndexerError(_sentence(findings))
-        await asyncio.to_thread(target.store.load, self._index.spec.milvus.replicas)
+        ignored = self._ignored + await asyncio.to_thread(target.store.load, self._index.spec.milvus.replicas)
         pending = await health.indexed(target.store)
-        observed = await health.observe(self._context, self._index, target.store, model, equal="Equal", ignored=self._ignored)
+        observed = await health.observe(self._context, self._index, target.store, model, equal="Equal", ignored=ignored)
         self._reporter.set(observed=observed.to_wire(), completed=self._index.spec.work.to_wire())
         await self._tell(ended=time.time())
         return {**summary, "complete": True, "pendingRows": pending, "orphansRemoved": len(findings.orphans)}

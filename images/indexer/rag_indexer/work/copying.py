@@ -148,7 +148,7 @@ class CopyRun:
         await self._about(origin, store)
         await asyncio.to_thread(store.flush)
         await asyncio.to_thread(self._verify, store, documents)
-        await asyncio.to_thread(store.load, self._index.spec.milvus.replicas)
+        ignored = ignored + await asyncio.to_thread(store.load, self._index.spec.milvus.replicas)
         pending = await health.indexed(store)
         observed = await health.observe(self._context, self._index, store, None, equal="Equal", ignored=ignored)
         self._reporter.set(observed=observed.to_wire(), completed=self._index.spec.work.to_wire())

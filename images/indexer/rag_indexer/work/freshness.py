@@ -41,7 +41,7 @@ class SyncReport:
             report._waiting = _waiting_before(index.status.sync)
             report.reporter.set(sync=index.status.sync.to_wire())
         if index.status and index.status.observed:
-            report.observed(index.status.observed)
+            report.observed(index.status.observed.model_copy(update={"ignored": ()}))
         report.follow(index)
         return report
 
@@ -52,8 +52,8 @@ class SyncReport:
         self._waiting = {name: since for name, since in self._waiting.items() if name in self._names}
 
     def observed(self, found: Observed) -> None:
-        """What was seen of the index. What the server ignores was found out by the build, whose report of it stays."""
-        self.reporter.set(observed={name: value for name, value in found.to_wire().items() if name != "ignored"})
+        """What was seen of the index. What the build found out that the server ignores stands beside it: the list is a set."""
+        self.reporter.set(observed=found.to_wire())
 
     def error(self, message: str) -> None:
         """Something that concerns no single source; it is shown with each until a pass succeeds."""

@@ -53,14 +53,14 @@ def _failed(followed: Followed, error: Exception) -> None:
 async def _ask(context: Context, followed: Followed) -> str:
     """Load it and compare probes. Returns why the embedder did not answer; empty when it did."""
     followed.probe_at = float("-inf")
-    await asyncio.to_thread(followed.target.store.load, followed.index.spec.milvus.replicas)
+    refused = await asyncio.to_thread(followed.target.store.load, followed.index.spec.milvus.replicas)
     reason = await _probe(context, followed)
     is_other = followed.equal == "Different"
     followed.target.mismatch = "the embedder is not the one that made this index: its probe vectors differ" if is_other else ""
     model, store = followed.model, followed.target.store
     if followed.equal == "Equal":
         await health.remember_about(store, model)
-    followed.observed = await health.observe(context, followed.index, store, model, equal=followed.equal, ignored=[])
+    followed.observed = await health.observe(context, followed.index, store, model, equal=followed.equal, ignored=refused)
     comparing.tell(followed)
     followed.probe_at = time.monotonic() + (RETRY_SECONDS if reason else PROBE_SECONDS)
     return reason

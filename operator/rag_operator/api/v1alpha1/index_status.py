@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from rag_operator.api.base import Items, Record
-from rag_operator.api.rules import Keyed, Rule
+from rag_operator.api.rules import Distinct, Keyed, Rule
 from rag_operator.api.scalars import Timestamp
 from rag_operator.api.v1alpha1.common import Dimensions
 from rag_operator.api.v1alpha1.status import Conditions, Count, Name, Text
@@ -180,7 +180,7 @@ class Observed(Record):
     """Protocol number of the parser that made the chunks."""
     server_version: Annotated[str, Field(max_length=64)] | None = None
     """Version of Milvus."""
-    ignored: Annotated[Items[Text], Field(max_length=16)] = ()
+    ignored: Annotated[Items[Text], Field(max_length=16), Distinct()] = ()
     """Settings that the server ignored or refused, in words."""
 
 

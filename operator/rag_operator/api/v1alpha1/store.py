@@ -253,7 +253,7 @@ class Milvus(Model):
     shards: Annotated[int, Field(ge=1, le=16), LAYOUT] = 1
     """Into how many parts writes to a collection are split."""
     replicas: Annotated[int, Field(ge=1, le=16), IN_PLACE] = 1
-    """How many copies of an index are held in memory. 1 for standalone."""
+    """How many copies of an index are held in memory. 1 for standalone. Milvus 2.3 changes it for new indexes alone."""
     index: VectorIndex = VectorIndex(hnsw=Hnsw())
     """How the vectors are indexed."""
     search: Search = Field(default_factory=Search)

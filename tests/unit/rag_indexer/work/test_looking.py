@@ -37,8 +37,10 @@ class Sink:
 
     def __init__(self) -> None:
         self.said: asyncio.Queue[str] = asyncio.Queue()
+        self.ignored: list[str] | None = None
 
     async def apply(self, index: str, status: dict[str, Any], manager: str) -> None:
+        self.ignored = status.get("observed", {}).get("ignored")
         self.said.put_nowait(status.get("observed", {}).get("probes", ""))
 
     async def until(self, probes: str) -> None:
@@ -68,7 +70,7 @@ class SlowStore(MemoryStore):
 
 
 async def _observed(_: Context, __: Index, ___: object, model: Any, *, equal: str, ignored: list[str]) -> Observed:
-    return Observed.model_validate({"probes": equal, "model_fingerprint": model.card.fingerprint})
+    return Observed.model_validate({"probes": equal, "model_fingerprint": model.card.fingerprint, "ignored": ignored})
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +135,15 @@ async def test_what_a_replaced_embedder_says_of_itself_is_said_of_it(context: Co
         await comparing.compare(context, one)
         assert one.equal == "Equal"
         assert [verdict.model_fingerprint for verdict in one.verdicts.values()] == [packed]
+
+
+async def test_what_the_server_refuses_of_an_index_in_use_is_said_and_stops_nothing(context: Context, double: Repacked) -> None:
+    one = await followed(context, double, MemoryStore())
+    one.target.store.refused = ["milvus.replicas stays what it was"]  # type: ignore[attr-defined]
+    await looking.look_at(context, one, None)  # type: ignore[arg-type]
+    await one.report.reporter.flush()
+    assert one.equal == "Equal"
+    assert context.sink.ignored == ["milvus.replicas stays what it was"]  # type: ignore[attr-defined]
 
 
 async def test_a_slow_store_is_not_the_embedders_fault(context: Context, double: Repacked) -> None:
