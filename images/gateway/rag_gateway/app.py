@@ -23,7 +23,7 @@ from rag_runtime.contracts.routing import Route, RoutingTable
 
 from . import requests
 from .answering import Answering, Asked
-from .deadline import Deadline, asked_for
+from .deadline import asked_for
 from .epochs import Epochs
 from .errors import DeadlineExceededError, GatewayError, NotFoundError, OverloadedError
 from .http import ClientGoneError, Exchange
@@ -40,6 +40,10 @@ logger = logging.getLogger(__name__)
 SLACK_SECONDS = 1.0
 
 Endpoint = Callable[["Gateway", Exchange, "Call"], Awaitable[str]]
+
+
+class UnreadError(DeadlineExceededError):
+    """The caller did not read its answer in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +137,7 @@ class Port:
     async def _answer(self, exchange: Exchange, name: str, endpoint: Endpoint) -> None:
         gateway, since = self._gateway, time.monotonic()
         owner = self._owner(exchange)
-        deadline = Deadline(asked_for(exchange.header(headers.DEADLINE), gateway.settings.request_timeout))
+        deadline = asked_for(exchange.header(headers.DEADLINE), gateway.settings.request_timeout)
         try:
             async with asyncio.timeout(deadline.within(gateway.settings.retrieval_timeout).remaining("reading the request")):
                 body = requests.body_of(await exchange.body(gateway.settings.max_body_bytes))
@@ -155,10 +159,10 @@ class Port:
         return pick(table, sticky or secrets.token_hex(8))
 
     async def _counted(self, exchange: Exchange, name: str, endpoint: Endpoint, call: Call) -> None:
-        """Run the endpoint and count how it ended. A client's own mistake or its hanging up is not the revision's doing."""
+        """Run the endpoint and count how it ended. A client's own mistake, impatience or hanging up is not the revision's doing."""
         try:
             outcome = await self._bounded(exchange, endpoint, call)
-        except ClientGoneError:
+        except (ClientGoneError, UnreadError):
             raise
         except Exception as error:
             if not isinstance(error, GatewayError) or error.status >= 500:
@@ -172,9 +176,11 @@ class Port:
             async with asyncio.timeout(call.asked.deadline.remaining("answering") + SLACK_SECONDS):
                 return await endpoint(self._gateway, exchange, call)
         except TimeoutError as error:
-            raise DeadlineExceededError("the time ran out while answering") from error
+            raise (UnreadError if exchange.started else DeadlineExceededError)("the time ran out while answering") from error
 
     def _finished(self, call: Call, name: str, outcome: str) -> None:
+        if outcome != OK and call.asked.deadline.given_up:
+            return  # as if the caller had hung up: the online gate must not take one short `x-rag-deadline-ms` for a bad revision
         self._gateway.metrics.finished(call.asked.route.revision, name, outcome, preview=self._preview)
 
 
