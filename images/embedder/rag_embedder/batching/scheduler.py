@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rag_embedder.batching.calls import Call
 from rag_embedder.batching.lane import Budget, Lane, Waiting
@@ -36,6 +37,8 @@ BULK_SHARE = 0.1
 QUERY_BATCH_SECONDS = 0.025
 # Batches that fail one after another before the pod asks to be restarted.
 FAILURES_BEFORE_RESTART = 3
+# What every sound engine computes: a model is not served without it.
+_KNOWN: TokenIds = np.ones(16, np.int32)
 
 Compute = Callable[[Sequence[TokenIds]], Awaitable[Vectors]]
 
@@ -175,7 +178,11 @@ class Scheduler:
         self._last_callers = len({id(entry.call) for entry in batch})
         self._running[lane.name] = len(batch)
         try:
-            _tell(batch, await self._compute([entry.call.texts[entry.place] for entry in batch]))
+            vectors = await self._compute([entry.call.texts[entry.place] for entry in batch])
+            sound = _sound(vectors)
+            if not sound.any():
+                await self._check_engine()
+            _tell(batch, vectors, sound)
         except EngineError as error:
             self._failed(batch, error)
         except Exception as error:
@@ -188,6 +195,11 @@ class Scheduler:
         finally:
             self._running[lane.name] = 0
         self._owe(lane, self._clock() - began)
+
+    async def _check_engine(self) -> None:
+        """Raises `EngineError` when the engine makes nothing but NaN; otherwise it is the texts that do."""
+        if not _sound(await self._compute([_KNOWN])).all():
+            raise EngineError("the engine computed NaN or infinity")
 
     def _failed(self, batch: list[Waiting], error: EngineError) -> None:
         self._failures += 1
@@ -210,17 +222,21 @@ class Scheduler:
             self._owed_to_bulk += seconds * BULK_SHARE / (1 - BULK_SHARE)
 
 
-def _tell(batch: list[Waiting], vectors: Vectors) -> None:
-    """Give each text its vector. One whose numbers overflow costs its own caller the answer, not those who share its batch."""
-    sound = np.all(np.isfinite(vectors), axis=1)
-    nonsense = EngineError("the engine computed NaN or infinity")
-    if not sound.any():
-        raise nonsense
+def _sound(vectors: Vectors) -> NDArray[np.bool_]:
+    sound: NDArray[np.bool_] = np.all(np.isfinite(vectors), axis=1)
+    return sound
+
+
+def _tell(batch: list[Waiting], vectors: Vectors, sound: NDArray[np.bool_]) -> None:
+    """Give each text its vector. One whose numbers overflow costs its own caller the answer, not those who share its batch.
+
+    422: asked again it would be no better. It names no field, for it is the model that cannot, and the text may be any.
+    """
     for entry, vector, usable in list(zip(batch, vectors, sound, strict=True)):  # as many as texts, or none is believed
         if usable:
             entry.call.store(entry.place, vector)
         else:
-            entry.call.fail(_failure(nonsense))
+            entry.call.fail(RequestError(422, f"the model makes NaN or infinity of input[{entry.place}]", code="not_finite"))
 
 
 def _failure(error: EngineError) -> RequestError:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from rag_embedder.batching.scheduler import QUERY_BATCH_SECONDS, Limits
+from rag_embedder.batching.scheduler import FAILURES_BEFORE_RESTART, QUERY_BATCH_SECONDS, Limits
 from rag_embedder.engines.base import Vectors
 from rag_embedder.errors import QueueFullError, RequestError
 from rag_embedder.tokens import TokenIds
@@ -213,22 +213,36 @@ async def test_a_queue_without_its_owner_asks_for_a_restart() -> None:
         assert (engine.scheduler.not_alive() or "").startswith("nobody works on the queue any more: AttributeError: ")
 
 
+def overflow_at(engine: Machine, length: int) -> None:
+    compute = engine.scheduler._compute
+
+    async def overflows(texts: Sequence[TokenIds]) -> Vectors:
+        vectors = await compute(texts)
+        vectors[[len(text) == length for text in texts]] = float("nan")
+        return vectors
+
+    engine.scheduler._compute = overflows
+
+
 async def test_a_text_that_becomes_nan_fails_its_own_caller_and_not_those_who_share_its_batch() -> None:
     async with machine(rate=0.0001) as engine:
-        compute = engine.scheduler._compute
-
-        async def overflows(texts: Sequence[TokenIds]) -> Vectors:
-            vectors = await compute(texts)
-            vectors[[len(text) == 13 for text in texts]] = float("nan")
-            return vectors
-
-        engine.scheduler._compute = overflows
+        overflow_at(engine, 13)
         calls = [engine.submit(length).wait() for length in (12, 13, 14)]
         found = await asyncio.gather(*calls, return_exceptions=True)
     assert len(engine.batches) == 1
     assert isinstance(found[1], RequestError)
-    assert "NaN" in found[1].message
+    assert (found[1].status, found[1].message) == (422, "the model makes NaN or infinity of input[0]")
     assert [vector.tolist() for vector in (found[0], found[2])] == [[[0, 12]], [[0, 14]]]  # type: ignore[union-attr]
+
+
+async def test_a_text_that_becomes_nan_alone_in_its_batch_is_its_own_failure_and_not_the_engines() -> None:
+    async with machine() as engine:
+        overflow_at(engine, 13)
+        for _ in range(FAILURES_BEFORE_RESTART):
+            with pytest.raises(RequestError, match="NaN") as refused:
+                await engine.submit(13).wait()
+            assert refused.value.status == 422  # the indexer takes it for its document's failure, and does not ask again
+        assert engine.scheduler.not_alive() is None
 
 
 async def test_nan_is_a_failure_and_never_an_answer() -> None:
@@ -238,5 +252,6 @@ async def test_nan_is_a_failure_and_never_an_answer() -> None:
 
     async with machine() as engine:
         engine.scheduler._compute = Damaged(now=engine.now).compute
-        with pytest.raises(RequestError, match="NaN"):
+        with pytest.raises(RequestError, match="NaN") as failed:
             await engine.submit(10).wait()
+        assert failed.value.status == 500
