@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from rag_runtime.contracts.routing import Route
+from rag_runtime.contracts.routing import GeneratorRoute, Route, Sampling
 
 from . import filters, prompt
 from .budget import fit
@@ -28,8 +28,8 @@ from .upstreams import Upstreams
 logger = logging.getLogger(__name__)
 
 MODE_PASSAGES = "passages"
-# Enough for a prompt to hold instructions and a question; a route that leaves less is misconfigured.
-LEAST_PROMPT_TOKENS = 8
+# The share of a model's length that stays for instructions, passages and question, however long an answer is allowed: one in four.
+LEAST_PROMPT_SHARE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Answering:
     async def chat(self, asked: Asked, request: ChatRequest) -> Answer:
         """An answer to the last question of a conversation, begun. Raises a `GatewayError`."""
         route, client = asked.route, asked.upstreams.generator
-        sampling = sampling_for(route, request) if route.generator else {}
+        sampling = sampling_for(route.sampling, route.generator, request) if route.generator else {}
         retrieved = await self.retrieve(asked, request.search_text(route.retrieval), request.k, "chunk", request.filter)
         if client is None:
             return Answer(retrieved, retrieved.hits, None)
@@ -89,7 +89,7 @@ class Answering:
 
     async def _fitting(self, asked: Asked, client: GeneratorClient, whole: prompt.Draft, max_tokens: int) -> prompt.Draft:
         generator = client.route
-        limit = max(generator.max_model_len - max_tokens, LEAST_PROMPT_TOKENS)
+        limit = generator.max_model_len - max_tokens
 
         async def count(messages: list[dict[str, str]]) -> int | None:
             with suppress(UpstreamError):
@@ -103,11 +103,12 @@ def _draft(route: Route, request: ChatRequest, retrieved: Retrieved) -> prompt.D
     return prompt.draft(route.prompt, request.system, request.turns, request.question, retrieved.hits)
 
 
-def sampling_for(route: Route, request: ChatRequest) -> Mapping[str, Any]:
-    """The generator's parameters: the client's where it set them, and never more tokens than the revision allows."""
-    most = route.sampling.max_tokens
+def sampling_for(own: Sampling, generator: GeneratorRoute, request: ChatRequest) -> Mapping[str, Any]:
+    """The generator's parameters: the client's where it set them, and never more tokens than the revision and its prompt allow."""
+    most = own.max_tokens
     if request.max_tokens is not None and request.max_tokens > most:
         raise BadRequestError(
             f"max_tokens: {request.max_tokens} is more than this pipeline allows, allowed: 1 to {most}", param="max_tokens"
         )
-    return {"temperature": route.sampling.temperature, **request.sampling, "max_tokens": request.max_tokens or most}
+    room = generator.max_model_len - generator.max_model_len // LEAST_PROMPT_SHARE
+    return {"temperature": own.temperature, **request.sampling, "max_tokens": min(request.max_tokens or most, room)}

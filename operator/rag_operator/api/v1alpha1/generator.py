@@ -96,7 +96,7 @@ class Sampling(Model):
     temperature: Annotated[float, Field(ge=0, le=2), REVISION] = 0
     """0 is the most likely answer."""
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000), REVISION] = 512
-    """Longest answer."""
+    """Longest answer, in tokens. A quarter of maxModelLen stays for the prompt, whatever is set."""
 
 
 class Generator(Model):
