@@ -34,12 +34,13 @@ class ApiKeys:
         self._required = False
 
     def owner(self, authorization: str | None) -> str | None:
-        """The owner of a `Bearer` key; None when no keys are asked for. Raises `UnauthorizedError`."""
+        """The owner of a `Bearer` key, in a header as latin-1 decodes it; None when no keys are asked for. Raises `UnauthorizedError`."""
         self._refresh()
         if not self._required:
             return None
         scheme, _, key = (authorization or "").partition(" ")
-        owner = self._owners.get(_digest(key.strip())) if scheme.lower() == "bearer" else None
+        # The bytes that came: what they mean is the client's and the Secret's affair, and most write UTF-8.
+        owner = self._owners.get(_digest(key.encode("latin-1", "replace").strip())) if scheme.lower() == "bearer" else None
         if owner is None:
             raise UnauthorizedError("an API key is required: authorization: Bearer <key>" if not key else "this API key is not known")
         return owner
@@ -72,9 +73,9 @@ def _signature(directory: Path) -> Signature:
 
 
 def _read(directory: Path) -> dict[bytes, str]:
-    keys = {path.name: path.read_text(errors="replace").strip() for path in _files(directory)}
+    keys = {path.name: path.read_bytes().strip() for path in _files(directory)}
     return {_digest(key): owner for owner, key in keys.items() if key}
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()

@@ -57,6 +57,13 @@ def test_a_key_says_whose_it_is(authorization: str | None, expected: str, tmp_pa
     assert _owner(ApiKeys(tmp_path), authorization) == expected
 
 
+@pytest.mark.parametrize("key", ["schlüssel", "鍵", "clé-à"])
+def test_a_key_may_hold_what_is_not_ascii(key: str, tmp_path: Path) -> None:
+    (tmp_path / "alice").write_bytes(key.encode() + b"\n")
+
+    assert _owner(ApiKeys(tmp_path), f"Bearer {key}".encode().decode("latin-1")) == "alice"  # as the server hands headers on
+
+
 def test_a_change_counts_from_the_next_look_on(tmp_path: Path) -> None:
     clock = _Clock()
     (tmp_path / "alice").write_text("sk-1")
