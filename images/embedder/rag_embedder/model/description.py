@@ -15,6 +15,8 @@ Pooling = Literal["mean", "cls", "max", "lasttoken"]
 POOLINGS: tuple[Pooling, ...] = ("mean", "cls", "max", "lasttoken")
 # A static model has no limit of its own; this one bounds the work of a call.
 STATIC_MAX_TOKENS = 8_192
+# Tokenizers write 1e30 where nobody set a limit: beyond this no limit is declared.
+MOST_TOKENS = 2**31 - 1
 
 # sentence-transformers' default when a repository has no modules.json.
 _DEFAULT_MODULES: list[dict[str, Any]] = [{"path": "", "type": "Transformer"}, {"path": "1_Pooling", "type": "Pooling"}]
@@ -100,7 +102,7 @@ def _limit(home: Path, config: dict[str, Any]) -> int:
         positions -= config.get("pad_token_id", 1) + 1
     declared = _read(home / "sentence_bert_config.json", {}).get("max_seq_length")
     tokenizer = _read(home / "tokenizer_config.json", {}).get("model_max_length")
-    limits = [int(limit) for limit in (declared or tokenizer, positions) if limit]
+    limits = [int(limit) for limit in (declared or tokenizer, positions) if limit and limit <= MOST_TOKENS]
     if not limits:
         raise ModelError(f"{home}: no token limit in sentence_bert_config.json, tokenizer_config.json or config.json")
     return min(limits)

@@ -86,6 +86,14 @@ def test_the_models_own_prompts_are_found(tmp_path: Path, prompts: dict[str, Any
     assert (model.query_prompt, model.document_prompt) == expected
 
 
+def test_a_tokenizers_word_for_no_limit_is_none(tmp_path: Path) -> None:
+    unlimited = {"model_max_length": 1000000000000000019884624838656}
+    assert describe(repository(tmp_path, tokenizer_config=unlimited)).max_tokens == 512
+
+    with pytest.raises(ModelError, match="no token limit in"):
+        describe(repository(tmp_path, tokenizer_config=unlimited, config={"model_type": "bert"}))
+
+
 def test_a_static_model_has_no_transformer_and_a_generous_limit(tmp_path: Path) -> None:
     model = describe(repository(tmp_path, modules=[{"path": "0_StaticEmbedding", "type": "sentence_transformers.models.StaticEmbedding"}]))
     assert (model.kind, model.max_tokens, model.home) == ("static", STATIC_MAX_TOKENS, tmp_path / "0_StaticEmbedding")
