@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,8 @@ TOKENIZE_SECONDS = 2.0
 MAX_LINE_BYTES = 1024 * 1024
 # Of one prompt: it may be what its generator goes away for, and must not end one after the other.
 ATTEMPTS = 3
+# Before another one: a Service needs a moment to forget a pod that is gone, and those who lost one must not all come back at once.
+RETRY_PAUSE_SECONDS = 0.05
 _RETRYABLE = frozenset({429, 500, 502, 503, 504})
 # A kept connection stays with its pod: it would bring new work to one that drains, and none to one that was just added. Beside a
 # generation a connection costs nothing, without TLS.
@@ -181,8 +184,10 @@ class GeneratorClient:
             try:
                 return await self._start(body, first_token, deadline)
             except UnavailableError:
-                if attempt == ATTEMPTS or not self._budget.spend():
+                pause = random.uniform(RETRY_PAUSE_SECONDS, 2 * RETRY_PAUSE_SECONDS)
+                if attempt == ATTEMPTS or first_token.remaining("asking the generator again") <= pause or not self._budget.spend():
                     raise
+            await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
     def _post(self, path: str, body: bytes, deadline: Deadline, timeout: aiohttp.ClientTimeout) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 from aiohttp import web
 
 from doubles.web import Double
+from rag_gateway import generator
 from rag_gateway.deadline import Deadline
 from rag_gateway.errors import UpstreamError
-from rag_gateway.generator import ATTEMPTS, GeneratorClient, Timeouts
+from rag_gateway.generator import ATTEMPTS, RETRY_PAUSE_SECONDS, GeneratorClient, Timeouts
 from rag_runtime.contracts.routing import GeneratorRoute
 from rag_runtime.retry import RetryBudget
 
@@ -78,6 +80,31 @@ async def test_a_prompt_that_ends_its_generator_does_not_end_them_all() -> None:
     with pytest.raises(UpstreamError):
         await generated(double)
     assert double.asked == ATTEMPTS == 3
+
+
+async def test_a_generator_that_goes_has_a_moment_before_it_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def paused(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", paused)
+    with pytest.raises(UpstreamError):
+        await generated(Scripted(*[[]] * ATTEMPTS))
+    first, second = (pause for pause in pauses if pause)
+    assert first != second
+    assert all(RETRY_PAUSE_SECONDS <= pause <= 2 * RETRY_PAUSE_SECONDS for pause in (first, second))
+
+
+async def test_a_generator_is_not_asked_again_when_no_time_is_left_for_the_moment_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generator, "RETRY_PAUSE_SECONDS", 60)
+    double = Scripted([], [])
+
+    with pytest.raises(UpstreamError):
+        await generated(double)
+    assert double.asked == 1
 
 
 async def test_a_generator_that_goes_after_its_first_token_is_not_asked_again() -> None:
