@@ -12,12 +12,15 @@ import time
 from pathlib import Path
 
 from .deadline import Clock
-from .errors import UnauthorizedError
+from .errors import UnauthorizedError, UnavailableError
 
 logger = logging.getLogger(__name__)
 
 # How long a revoked key may still be let in, beyond the kubelet's own delay.
 CHECK_SECONDS = 1.0
+# How long keys are believed that cannot be read again. Files change under us while the kubelet switches; beyond that a key may have been
+# revoked that nobody sees revoked.
+BELIEVED_SECONDS = 60.0
 
 Signature = tuple[tuple[str, int, int, int], ...]
 
@@ -31,13 +34,19 @@ class ApiKeys:
         self._owners: dict[bytes, str] = {}
         self._signature: Signature | None = None
         self._checked = -CHECK_SECONDS
+        self._unreadable_since: float | None = None
         self._required = False
 
     def owner(self, authorization: str | None) -> str | None:
-        """The owner of a `Bearer` key, in a header as latin-1 decodes it; None when no keys are asked for. Raises `UnauthorizedError`."""
+        """The owner of a `Bearer` key, in a header as latin-1 decodes it; None when no keys are asked for. Raises `UnauthorizedError`.
+
+        Raises `UnavailableError` when the keys could not be read for so long that nobody can tell.
+        """
         self._refresh()
         if not self._required:
             return None
+        if self._unreadable_since is not None and self._checked - self._unreadable_since >= BELIEVED_SECONDS:
+            raise UnavailableError("the API keys cannot be read", code="keys_unreadable", retry_after=5)
         scheme, _, key = (authorization or "").partition(" ")
         # The bytes that came: what they mean is the client's and the Secret's affair, and most write UTF-8.
         owner = self._owners.get(_digest(key.encode("latin-1", "replace").strip())) if scheme.lower() == "bearer" else None
@@ -56,10 +65,11 @@ class ApiKeys:
             if signature != self._signature:
                 self._owners = _read(self._directory) if self._required else {}
                 self._signature = signature
+            self._unreadable_since = None
         except OSError as error:
-            # Files change under us while the kubelet switches; the keys known so far stay for one more look. Who cannot look whether keys
-            # are asked for must not let everybody in.
+            # Who cannot look whether keys are asked for must not let everybody in.
             self._required = True
+            self._unreadable_since = now if self._unreadable_since is None else self._unreadable_since
             logger.warning("failed to read the API keys", extra={"reason": error.strerror})
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rag_gateway.errors import UnauthorizedError
-from rag_gateway.keys import CHECK_SECONDS, ApiKeys
+from rag_gateway.errors import UnauthorizedError, UnavailableError
+from rag_gateway.keys import BELIEVED_SECONDS, CHECK_SECONDS, ApiKeys
 
 
 class _Clock:
@@ -14,8 +14,8 @@ class _Clock:
     def __call__(self) -> float:
         return self.now
 
-    def later(self) -> None:
-        self.now += CHECK_SECONDS
+    def later(self, seconds: float = CHECK_SECONDS) -> None:
+        self.now += seconds
 
 
 def _owner(keys: ApiKeys, authorization: str | None) -> str | None:
@@ -100,3 +100,25 @@ def test_a_directory_that_cannot_be_looked_at_lets_nobody_in(tmp_path: Path, mon
 
     monkeypatch.setattr(Path, "is_dir", fails)
     assert _owner(ApiKeys(tmp_path), None) == "refused"
+
+
+def test_keys_that_cannot_be_read_again_are_believed_for_a_while_and_no_longer(tmp_path: Path) -> None:
+    clock, directory, away = _Clock(), tmp_path / "keys", tmp_path / "away"
+    directory.mkdir()
+    (directory / "alice").write_text("sk-1")
+    keys = ApiKeys(directory, clock)
+    assert _owner(keys, "Bearer sk-1") == "alice"
+
+    directory.rename(away)
+    clock.later(10 * BELIEVED_SECONDS)  # nobody asked meanwhile: this is the first look that fails
+    assert _owner(keys, "Bearer sk-1") == "alice"
+    clock.later(BELIEVED_SECONDS - CHECK_SECONDS)
+    assert _owner(keys, "Bearer sk-1") == "alice"
+    clock.later()
+    with pytest.raises(UnavailableError, match="cannot be read") as refused:
+        keys.owner("Bearer sk-1")
+    assert refused.value.error_code == "keys_unreadable"
+
+    away.rename(directory)
+    clock.later()
+    assert _owner(keys, "Bearer sk-1") == "alice"
