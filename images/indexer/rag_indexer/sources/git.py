@@ -98,9 +98,9 @@ class GitSource:
         lead = f"{prefix}/" if prefix else ""
         found = []
         for item in iter_tree_contents(repo.object_store, _tree(repo, self._commit)):
-            path = item.path.decode(errors="strict")
             # Links and submodules are not files of this repository.
-            if stat.S_ISREG(item.mode) and path.startswith(lead):
+            if stat.S_ISREG(item.mode) and item.path.startswith(lead.encode()):
+                path = _named(item.path)
                 version = item.sha.decode()
                 uri = f"{self._location.url}@{self._commit.decode()[:12]}:{path}"
                 found.append(Entry(path[len(lead) :], version, uri, self._size(repo, item.sha)))
@@ -200,6 +200,14 @@ def tip_of(refs: dict[Any, Any], ref: str) -> bytes:
     if len(ref) == 40 and all(digit in "0123456789abcdef" for digit in ref):
         return ref.encode()
     raise KeyError(f"there is no branch, tag or commit {ref}")
+
+
+def _named(path: bytes) -> str:
+    """A path as text. `ValueError` names one that is none: documents are known by their paths."""
+    try:
+        return path.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"the name {path!r} is not UTF-8") from error
 
 
 def _tree(repo: Repo, identifier: bytes) -> Any:

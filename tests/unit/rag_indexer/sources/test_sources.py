@@ -160,6 +160,22 @@ async def test_a_git_ref_that_is_not_there_fails_the_listing(tmp_path: Path) -> 
         await listed(GitSource("s", location, {}, tmp_path / "work", max_bytes=100, connect=local))
 
 
+async def test_a_name_in_a_git_repository_that_is_not_utf_8_is_named_where_it_is_read(tmp_path: Path) -> None:
+    origin = tmp_path / "origin"
+    repository(origin, {"docs/a.md": "one", os.fsdecode(b"old/b\xfccher.md"): "two"})
+    branch = porcelain.active_branch(str(origin)).decode()
+
+    docs, everything = (
+        GitSource("s", GitLocation(url=str(origin), ref=branch, path=path), {}, tmp_path / "work", max_bytes=100, connect=local)
+        for path in ("docs", "")
+    )
+    assert list(await listed(docs)) == ["a.md"]
+    with pytest.raises(SourceError, match=r"the name b'old/b\\xfccher.md' is not UTF-8"):
+        await listed(everything)
+    await everything.close()
+    await docs.close()
+
+
 async def test_a_git_server_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(git, "SILENT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
