@@ -40,8 +40,8 @@ _ENTRY = "path, version, uri, size, start, length, problem, container"
 _SAME = "path = excluded.path and container = excluded.container"
 _CLASH = f"""on conflict (document) do update set
     problem = iif({_SAME}, problem, 'two paths have this id: ' || path || ' and ' || excluded.path),
-    version = iif({_SAME} and excluded.size > size, excluded.version, version),
-    size = iif({_SAME} and excluded.size > size, excluded.size, size)"""
+    version = iif({_SAME} and size < 1, excluded.version, version),
+    size = iif({_SAME} and size < 1, excluded.size, size)"""
 # A failed document is tried again after 30 s, then after twice as long each time, at most after an hour.
 _RETRY_AT = "g.updated + min(30 * (1 << min(max(g.attempts - 1, 0), 7)), 3600)"
 
@@ -71,7 +71,7 @@ class Spool:
     def add_listed(self, source: str, entries: Iterable[tuple[str, Entry]]) -> None:
         """Add (document id, entry). Of two paths with one id the first stays, marked as a problem.
 
-        A path may come twice: a bucket's `reports` beside the empty `reports/`. The larger is the document.
+        A path may come twice: a bucket's `reports` and after it `reports/`. What is read by that path is the first, if it is not empty.
         """
         rows = [(document, source, *astuple(entry)) for document, entry in entries]
         self._many(f"insert into listing values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) {_CLASH}", rows)

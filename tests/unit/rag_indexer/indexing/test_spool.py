@@ -116,8 +116,8 @@ def test_two_paths_with_one_id_are_a_problem_of_that_document(spool: Spool) -> N
     assert entry.problem.startswith("two paths have this id: a and ")
 
 
-@pytest.mark.parametrize("sizes", [(0, 7), (7, 0)])
-def test_of_a_path_that_is_listed_twice_the_larger_is_the_document(spool: Spool, sizes: tuple[int, int]) -> None:
+@pytest.mark.parametrize("sizes", [(0, 7), (7, 0), (7, 9)])
+def test_of_a_path_that_is_listed_twice_the_first_with_content_is_the_document(spool: Spool, sizes: tuple[int, int]) -> None:
     spool.add_listed("s", [("s/a", Entry("a", f"v{size}", size=size)) for size in sizes])
     ((_, entry, _),) = _changes(spool)
     assert (entry.version, entry.size, entry.problem) == ("v7", 7, "")
