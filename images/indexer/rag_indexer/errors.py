@@ -2,7 +2,7 @@
 
 IndexerError            1: failed, worth another attempt
 ├── SourceError         a source cannot be listed or read as a whole
-├── EmbedderError       the embedder does not answer, or not as it must
+├── EmbedderError       the embedder does not answer, or not as it must; SlowEmbedderError: not in time
 └── PermanentError      2: another attempt is useless before something is changed
     └── NotAllowedError 3: refused, because it would harm what is not ours, or this server cannot do it
 """
@@ -25,6 +25,10 @@ class SourceError(IndexerError):
 
 class EmbedderError(IndexerError):
     """The embedder is away, or its answers cannot be used."""
+
+
+class SlowEmbedderError(EmbedderError):
+    """The embedder is there and takes too long: it may be busy."""
 
 
 class PermanentError(IndexerError):

@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 30.0
 
 
 class AwayError(EmbedderError):
-    """The embedder was of no use from the beginning: nothing was left half done."""
+    """The embedder was of no use from the beginning, or nobody knows which it is: nothing was left half done."""
 
 
 @dataclass
@@ -54,6 +54,9 @@ class Preparing:
     async def prepare(self, batch: Batch) -> None:
         """Fill in plans and vectors. Raises `EmbedderError` and `MilvusError` where one index is all there is."""
         await asyncio.gather(*(self._planned(target, batch) for target in self._targets.values() if target.name not in self._left_out))
+        for name in list(batch.plans):
+            if reason := self._targets[name].unknown:
+                self._leave(batch, [name], AwayError(reason))
         alike: dict[str, list[str]] = {}
         for name in batch.plans:
             alike.setdefault(self._targets[name].content, []).append(name)
@@ -71,13 +74,17 @@ class Preparing:
             answers = await self._answers(self._targets[names[0]], _texts(batch, names))
         except EmbedderError as error:
             answers = {}
-            for name in names:
-                if _texts(batch, [name]):
-                    self._left_out.add(name, error)
-                    del batch.plans[name]
+            self._leave(batch, names, error)
         for name in names:
             if name in batch.plans:
                 self._settle(batch, name, answers)
+
+    def _leave(self, batch: Batch, names: Iterable[str], error: EmbedderError) -> None:
+        """Of these indexes, those that need vectors go without this batch."""
+        for name in names:
+            if _texts(batch, [name]):
+                self._left_out.add(name, error)
+                del batch.plans[name]
 
     async def _answers(self, target: Target, texts: set[str]) -> dict[str, Vector | Refused]:
         """Changes wait for the embedder of their own index alone. With one index there is nobody to hold up, and the pass is patient."""

@@ -42,6 +42,8 @@ class Target:
     counts: Counts = field(default_factory=Counts)
     # Why this embedder must not write into this index (its vectors cannot be compared with those there); empty: it may.
     mismatch: str = ""
+    # Why nobody knows whether it may; until that is known nothing is embedded for this index.
+    unknown: str = ""
     on_progress: Callable[[], None] = lambda: None
 
     @property

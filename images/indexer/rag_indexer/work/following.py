@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from rag_indexer.work import comparing
 from rag_indexer.work.context import Context
 from rag_indexer.work.followed import Followed, is_live, locked_out, source_key
 from rag_indexer.work.freshness import SyncReport
-from rag_indexer.work.looking import look_again, look_at
+from rag_indexer.work.looking import NOT_COMPARED, look_again, look_at
 from rag_indexer.work.metrics import APPLIED, FAILED, HELD, STOPPED, IndexState, SyncMetrics
 from rag_indexer.work.unexpected import told
 from rag_runtime.contracts.index import Index, SourceSpec
@@ -83,7 +83,7 @@ class Syncer:
             await self._take_up()
             for followed in self._followed.values():
                 await comparing.compare(self.context, followed)
-                await look_again(self.context, followed)
+                await self._look(look_again(self.context, followed), followed)
             for report in self._reports.values():
                 await report.changed()
             for spec, names in self._due_now():
@@ -165,7 +165,7 @@ class Syncer:
             await report.changed()
             self._due[f"{name}/"] = time.monotonic() + RETRY_SECONDS
             return
-        target.on_progress = self._has_progress
+        target.on_progress, target.unknown = self._has_progress, NOT_COMPARED
         verdicts = comparing.remembered(known.verdicts if known is not None else None, index)
         self._followed[name] = Followed(index, target, model, report, verdicts=verdicts)
         report.reporter.set(acknowledged=index.spec.work.to_wire())
@@ -188,10 +188,17 @@ class Syncer:
         # Who has waited longest comes first: a source that is due again as soon as it is done must leave the others their turn.
         return [found for at, found in sorted(due, key=lambda each: each[0]) if at <= now]
 
+    async def _look(self, looking: Awaitable[None], followed: Followed) -> None:
+        """What waited until the embedder was known is due when it is."""
+        was_unknown = followed.target.unknown
+        await looking
+        if was_unknown and not followed.target.unknown:
+            self._due |= {source_key(spec): float("-inf") for spec in followed.index.spec.sources}
+
     async def _pass(self, spec: SourceSpec, names: list[str]) -> None:
         followed = [self._followed[name] for name in names]
         for each in followed:
-            await look_at(self.context, each, self._spool)
+            await self._look(look_at(self.context, each, self._spool), each)
         usable = [each for each in followed if each.ledger_read > float("-inf")]
         started = time.monotonic()
         if not usable:

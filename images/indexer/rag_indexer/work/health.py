@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from rag_indexer import probes
-from rag_indexer.errors import EmbedderError, PermanentError
+from rag_indexer.errors import PermanentError, SlowEmbedderError
 from rag_indexer.indexing.target import Target
 from rag_indexer.parsing.documents import PROTOCOL
 from rag_indexer.work.context import Context, Model
@@ -42,14 +42,14 @@ def check_card(model: Model, index: Index) -> None:
 async def check_probes(target: Target, model: Model, dimensions: int, *, store: bool, patience: float | None = None) -> str:
     """`Equal` or `Different`: the embedder's probe vectors against the index's. With `store`, an index without any gets them.
 
-    Raises `EmbedderError`, also when the embedder takes longer than `patience` seconds.
+    Raises `EmbedderError`: `SlowEmbedderError` when the embedder takes longer than `patience` seconds.
     """
     kept = await asyncio.to_thread(probes.stored_probes, target.store, dimensions)
     try:
         async with asyncio.timeout(patience):
             present = await probes.vectors(model.embedder)
     except TimeoutError as error:
-        raise EmbedderError(f"the embedder did not answer within {patience:.0f} s") from error
+        raise SlowEmbedderError(f"the embedder did not answer within {patience:.0f} s") from error
     if kept:
         made_with = await asyncio.to_thread(probes.stored_precision, target.store)
         return "Equal" if probes.compare(kept, present, made_with, model.card.precision).equal else "Different"

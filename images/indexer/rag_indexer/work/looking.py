@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from rag_indexer.errors import EmbedderError
+from rag_indexer.errors import EmbedderError, SlowEmbedderError
 from rag_indexer.indexing.passing import load_ledger
 from rag_indexer.indexing.spool import Spool
 from rag_indexer.work import comparing, health
@@ -21,6 +21,7 @@ PROBE_SECONDS = 300.0
 PROBE_PATIENCE_SECONDS = 10.0
 # One that did not answer, without waiting for a pass: until it does nobody knows whether the index can be used.
 RETRY_SECONDS = 15.0
+NOT_COMPARED = "the embedder was not compared with the index yet"
 
 
 async def look_at(context: Context, followed: Followed, spool: Spool) -> None:
@@ -55,8 +56,6 @@ async def _ask(context: Context, followed: Followed) -> str:
     followed.probe_at = float("-inf")
     refused = await asyncio.to_thread(followed.target.store.load, followed.index.spec.milvus.replicas)
     reason = await _probe(context, followed)
-    is_other = followed.equal == "Different"
-    followed.target.mismatch = "the embedder is not the one that made this index: its probe vectors differ" if is_other else ""
     model, store = followed.model, followed.target.store
     if followed.equal == "Equal":
         await health.remember_about(store, model)
@@ -67,14 +66,20 @@ async def _ask(context: Context, followed: Followed) -> str:
 
 
 async def _probe(context: Context, followed: Followed) -> str:
-    spec = followed.index.spec
+    spec, target = followed.index.spec, followed.target
     try:
         followed.model = await context.renewed(spec.embedder, PROBE_PATIENCE_SECONDS)
         followed.equal = await health.check_probes(
-            followed.target, followed.model, spec.identity.content.dimensions, store=False, patience=PROBE_PATIENCE_SECONDS
+            target, followed.model, spec.identity.content.dimensions, store=False, patience=PROBE_PATIENCE_SECONDS
         )
     except EmbedderError as error:
         # Deletions need no embedder, an index whose embedder is away is still as good as it was, and other indexes wait for us.
         followed.equal = "Unknown"
+        # What comes back may be another model. One that is there and only slow is still who it was.
+        if target.unknown or not isinstance(error, SlowEmbedderError):
+            target.unknown = str(error)
         return str(error)
+    is_other = followed.equal == "Different"
+    target.mismatch = "the embedder is not the one that made this index: its probe vectors differ" if is_other else ""
+    target.unknown = ""
     return ""

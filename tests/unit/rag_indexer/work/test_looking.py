@@ -14,9 +14,10 @@ import pytest_asyncio
 from aiohttp import web
 
 from doubles.embedder import EmbedderDouble
-from doubles.indexing import CHUNKING, DIMENSIONS
+from doubles.indexing import CHUNKING, DIMENSIONS, Corpus, differences
 from doubles.memory_store import MemoryStore
 from doubles.ragindex import manifest
+from doubles.syncing import DOCUMENTS
 from rag_indexer import probes, reporting
 from rag_indexer.chunking.chunks import Chunker
 from rag_indexer.indexing.target import Target
@@ -123,6 +124,48 @@ async def test_an_embedder_that_did_not_answer_is_asked_again_soon_without_a_pas
     with contextlib.suppress(asyncio.CancelledError):
         await running
     await syncer.close()
+
+
+@pytest.mark.parametrize("fault", ["hang", "away"])
+async def test_an_embedder_that_could_not_be_compared_yet_embeds_nothing(
+    context: Context, double: Repacked, tmp_path: Path, fault: str
+) -> None:
+    Corpus(tmp_path / "docs").become(DOCUMENTS)
+    store = MemoryStore()
+    one = await followed(context, double, store)
+    index, syncer = one.index, Syncer(context)
+
+    async def target(_: Index) -> tuple[Target, Any]:
+        if fault == "away":
+            await double.stop()
+        double.fault = fault
+        return one.target, one.model
+
+    context.target = target  # type: ignore[assignment, method-assign]
+    await syncer.set_indexes({"one": index})
+    await syncer._take_up()
+    made, double.fault, double.fingerprint = double.fingerprint, None, "another model"
+    if fault == "away":
+        await double.start()
+    one = syncer._followed["one"]
+    one.probe_at = float("inf")
+    await syncer._pass(index.spec.sources[0], ["one"])
+    assert (one.equal, store.count_chunks()) == ("Unknown", 0)
+    double.fingerprint, one.probe_at = made, 0.0
+    await syncer._look(looking.look_again(context, one), one)
+    assert list(syncer._due.values()) == [float("-inf")]
+    await syncer._pass(index.spec.sources[0], ["one"])
+    assert one.equal == "Equal"
+    assert differences(store, DOCUMENTS) == []
+    await syncer.close()
+
+
+async def test_an_embedder_that_is_slow_once_it_was_compared_goes_on(context: Context, double: Repacked) -> None:
+    one = await followed(context, double, MemoryStore())
+    for fault, equal in ((None, "Equal"), ("hang", "Unknown")):
+        double.fault, one.probe_at = fault, float("-inf")
+        await looking.look_at(context, one, None)  # type: ignore[arg-type]
+        assert (one.equal, one.target.unknown) == (equal, "")
 
 
 async def test_what_a_replaced_embedder_says_of_itself_is_said_of_it(context: Context, double: Repacked) -> None:
