@@ -45,9 +45,9 @@ class GitSource:
         self.name = name
         self._location = location
         self._secret = secret
-        self._work = work / f"git-{name}"
-        # Of our own: a fetch that was given up may still be running beside the one after it.
-        self._path = self._work / f"repository-{secrets.token_hex(4)}"
+        # Of our own: a fetch that was given up may still be running beside the one after it, and indexes may describe a source differently.
+        self._work = work / f"git-{name}-{secrets.token_hex(4)}"
+        self._path = self._work / "repository"
         self._max_bytes = max_bytes
         self._connect = connect or over_the_network
         self._repo: Repo | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,22 +68,29 @@ class OpenSources:
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
-        self._open: dict[tuple[str, int], Source] = {}
+        self._open: dict[str, tuple[int, Source]] = {}
 
-    def of(self, spec: SourceSpec, max_bytes: int) -> Source:
+    async def of(self, spec: SourceSpec, max_bytes: int) -> Source:
         """The source, opened when it is not."""
-        key = (spec.model_dump_json(), max_bytes)
-        if key not in self._open:
-            self._open[key] = open_source(spec, self._around, max_bytes=max_bytes)
-        return self._open[key]
+        limit, source = self._open.get(spec.model_dump_json(), (-1, None))
+        if source is None or limit != max_bytes:
+            await self.forget(spec)
+            source = open_source(spec, self._around, max_bytes=max_bytes)
+            self._open[spec.model_dump_json()] = max_bytes, source
+        return source
 
     async def forget(self, spec: SourceSpec) -> None:
         """Open it anew the next time: its Secret may have been replaced."""
-        for key in [key for key in self._open if key[0] == spec.model_dump_json()]:
-            await self._open.pop(key).close()
+        await self._close({spec.model_dump_json()})
+
+    async def keep(self, specs: Iterable[SourceSpec]) -> None:
+        """Close all others: a copy of a repository takes space."""
+        await self._close(self._open.keys() - {spec.model_dump_json() for spec in specs})
 
     async def close(self) -> None:
         """Close them all."""
-        for source in self._open.values():
-            await source.close()
-        self._open.clear()
+        await self._close(set(self._open))
+
+    async def _close(self, keys: set[str]) -> None:
+        for key in keys & self._open.keys():
+            await self._open.pop(key)[1].close()

@@ -129,6 +129,7 @@ class Syncer:
                 await self._follow(name, index)
             elif index.spec.work.mode == "Stop":
                 await self._acknowledge(name, index)
+        await self._sources.keep(spec for index in self._wanted.values() if is_live(index) for spec in index.spec.sources)
 
     def _let_go(self, name: str) -> None:
         logger.info("no longer followed", extra={"index": name})
@@ -220,7 +221,7 @@ class Syncer:
     async def _run_pass(self, spec: SourceSpec, followed: list[Followed]) -> str:
         """One pass; what it came to, the worst of the indexes."""
         self._passes += 1
-        source = self._sources.of(spec, max(each.index.spec.max_document_size for each in followed))
+        source = await self._sources.of(spec, max(each.index.spec.max_document_size for each in followed))
         targets = [each.target for each in followed]
         run = SourcePass(source, selector(spec), targets, self._spool, on_read=partial(self.metrics.read, spec.name))
         self._running = run, [each.target.name for each in followed]

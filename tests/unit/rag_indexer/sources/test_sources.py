@@ -18,7 +18,7 @@ from rag_indexer.sources import git
 from rag_indexer.sources.configmap import ConfigMapSource
 from rag_indexer.sources.directory import DirectorySource
 from rag_indexer.sources.git import GitSource, over_the_network
-from rag_indexer.sources.opening import Surroundings, open_source
+from rag_indexer.sources.opening import OpenSources, Surroundings, open_source
 from rag_indexer.sources.port import Entry, GoneError, Source
 from rag_runtime.contracts.index import ClaimSource, Named, SourceSpec
 from rag_runtime.contracts.index import GitSource as GitLocation
@@ -150,7 +150,22 @@ async def test_a_git_repository_is_followed_by_ref(tmp_path: Path) -> None:
     assert (second["a.md"].size, await listed(source)) == (7, second)
     assert await source.read(second["a.md"]) == b"changed"
     await source.close()
-    assert not (tmp_path / "work" / "git-s").exists()
+    assert os.listdir(tmp_path / "work") == []
+
+
+async def test_sources_that_nobody_wants_any_more_leave_no_copy_behind(tmp_path: Path) -> None:
+    repository(tmp_path / "origin", {"a.md": "one"})
+    branch = porcelain.active_branch(str(tmp_path / "origin")).decode()
+    specs = [SourceSpec(name="s", git=GitLocation(url=str(tmp_path / "origin"), ref=branch, path=path)) for path in ("", "docs")]
+    work = tmp_path / "work"
+    sources = OpenSources(Surroundings(tmp_path, tmp_path, work, git_connect=local))
+    for spec in specs:
+        await listed(await sources.of(spec, 100))
+    await sources.keep(specs[:1])
+    assert len(os.listdir(work)) == 1, "the copy of the other source of that name stays"
+    await sources.of(specs[0], 200)
+    assert os.listdir(work) == []
+    await sources.close()
 
 
 async def test_a_git_ref_that_is_not_there_fails_the_listing(tmp_path: Path) -> None:

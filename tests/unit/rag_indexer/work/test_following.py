@@ -173,3 +173,13 @@ async def test_an_index_that_is_gone_leaves_no_report_and_one_of_its_name_is_tol
     await syncer.set_indexes({})
     await syncer._take_up()
     assert (syncer._reports, syncer._followed) == ({}, {})
+
+
+async def test_sources_of_an_index_that_is_gone_are_closed(world: World, double: EmbedderDouble) -> None:
+    followed = world.follow("one", double)
+    await world.run_pass("one")
+    assert world.syncer._sources._open
+    await world.syncer.set_indexes({})
+    await world.syncer._take_up()
+    assert world.syncer._sources._open == {}
+    await followed.target.embedder.client.close()
