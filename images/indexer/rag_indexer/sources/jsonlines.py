@@ -33,7 +33,7 @@ def documents(source: str, file: Entry, content: bytes) -> Iterator[Entry]:
         if stripped := line.strip():
             identifier, problem = _identifier(stripped, number, seen)
             if reason := _unfit(source, f"{file.path}#{identifier}"):
-                identifier, problem = f"line-{number}", f"line {number}: {reason}"
+                identifier, problem = _stand_in(number, seen), f"line {number}: {reason}"
             version = hashlib.sha256(stripped).hexdigest()[:32]
             yield replace(file.inside(f"{file.path}#{identifier}", version, start, len(line)), problem=problem)
         start += len(line) + 1
@@ -52,11 +52,19 @@ def _identifier(line: bytes, number: int, seen: set[str]) -> tuple[str, str]:
     try:
         record: Any = orjson.loads(line.removeprefix(BOM_UTF8))
     except orjson.JSONDecodeError as error:
-        return f"line-{number}", f"line {number} is not JSON: {error}"
+        return _stand_in(number, seen), f"line {number} is not JSON: {error}"
     identifier = record.get("id") if isinstance(record, dict) else None
     if not isinstance(identifier, str | int) or isinstance(identifier, bool) or not 0 < len(str(identifier)) <= MAX_ID:
-        return f"line-{number}", f"line {number} has no id of 1 to {MAX_ID} characters"
+        return _stand_in(number, seen), f"line {number} has no id of 1 to {MAX_ID} characters"
     if str(identifier) in seen:
         return f"{identifier}@line-{number}", f"line {number}: the id {identifier} is used twice in this file"
     seen.add(str(identifier))
     return str(identifier), ""
+
+
+def _stand_in(number: int, seen: set[str]) -> str:
+    """By what a line without an id of its own is known. Another line may have taken it for its id."""
+    name = f"line-{number}"
+    name = f"{name}@{name}" if name in seen else name
+    seen.add(name)
+    return name

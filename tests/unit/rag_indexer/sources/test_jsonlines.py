@@ -50,6 +50,14 @@ def test_a_line_whose_id_makes_the_document_id_too_long_is_an_entry_with_a_probl
     assert entries[1].problem == ""
 
 
+def test_a_line_that_cannot_be_a_document_never_takes_the_place_of_one() -> None:
+    first, bad = documents("s", FILE, b'{"id": "line-2"}\nnot json')
+    assert (first.path, first.problem, bad.path) == ("faq.jsonl#line-2", "", "faq.jsonl#line-2@line-2")
+    bad, later = documents("s", FILE, b'not json\n{"id": "line-1"}')
+    assert (bad.path, later.path) == ("faq.jsonl#line-1", "faq.jsonl#line-1@line-2")
+    assert later.problem == "line 2: the id line-1 is used twice in this file"
+
+
 def test_an_id_that_is_used_twice_leaves_room_for_its_line() -> None:
     longest = "x" * MAX_ID
     file = Entry("d" * (MAX_DOCUMENT_ID_BYTES - MAX_ID - len("s/#")), "v1")
