@@ -63,7 +63,7 @@ def require(capabilities: Capabilities, shape: Shape) -> None:
 
 
 def probe(client: MilvusClient, shape: Shape) -> Capabilities:
-    """Try everything on a collection of our own, which is gone afterwards. Seconds. Raises `UnavailableError`."""
+    """Try everything on a collection of our own, which is gone afterwards. Seconds. Raises `MilvusError`."""
     with _scratch(client, shape) as name:
         written = _written(client, name, shape.dimensions)
         return Capabilities(
@@ -73,7 +73,7 @@ def probe(client: MilvusClient, shape: Shape) -> Capabilities:
             key_ranges=written and _works(lambda: _count(client, name, f'{names.KEY} >= "08" and {names.KEY} < "10"') == 2),
             metadata_filter=written and _works(lambda: _count(client, name, f'{names.METADATA}["part"] == 1') == _ROWS // 2),
             acl_filter=written and _works(lambda: _count(client, name, f'array_contains({names.ACL}, "b")') == _ROWS // 2),
-            shards=int(client.describe_collection(name).get("num_shards") or 1),
+            shards=_shards(client, name),
             index_kinds=frozenset({shape.milvus_kind} if _indexed(client, name, shape) else ()),
             hybrid_search=_knows_lexical_fields(client),
         )
@@ -112,6 +112,11 @@ def _written(client: MilvusClient, name: str, dimensions: int) -> bool:
         for number in range(_ROWS)
     ]
     return _works(lambda: bool(client.insert(name, [chunk.to_row() for chunk in chunks], timeout=CALL_SECONDS)))
+
+
+def _shards(client: MilvusClient, name: str) -> int:
+    with translated("describe a scratch collection"):
+        return int(client.describe_collection(name).get("num_shards") or 1)
 
 
 def _indexed(client: MilvusClient, name: str, shape: Shape) -> bool:
