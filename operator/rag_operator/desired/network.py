@@ -16,7 +16,6 @@ from rag_operator.desired.milvus import MILVUS_METRICS_PORT
 from rag_operator.model.revision import Revision
 from rag_runtime.contracts import pods as contract
 
-PUBLIC_HUB = "https://huggingface.co"
 WRITERS = (names.KIND_INDEXER, names.KIND_EVALUATION)
 
 
@@ -119,7 +118,7 @@ def _evaluation(owner: Owner, newest: RAGPipelineSpec, specs: Iterable[RAGPipeli
     preview = {"to": peers.own(owner, names.KIND_GATEWAY), "ports": peers.tcp(contract.GATEWAY_PREVIEW_PORT)}
     exact = [rule for spec in specs for rule in (*_to_embedder(owner, spec), *_to_milvus(owner, spec))]
     questions = newest.rollout.evaluation.question_set.s3 if newest.rollout.evaluation is not None else None
-    fetched = [_to_bucket(owner, questions.endpoint)] if questions is not None else []
+    fetched = _at(owner, questions.endpoint) if questions is not None else []
     egress = [preview, *exact, *fetched, peers.api_server(surroundings)]
     return _of_kind(owner, names.KIND_EVALUATION, ingress=[], egress=egress)
 
@@ -130,7 +129,7 @@ def _scraped(surroundings: Surroundings, port: int) -> Manifest:
 
 def _to_embedder(owner: Owner, spec: RAGPipelineSpec) -> list[Manifest]:
     if spec.embedder.external is not None:
-        return [peers.url(owner, spec.embedder.external.url)]
+        return peers.url(owner, spec.embedder.external.url)
     return [{"to": peers.own(owner, names.KIND_EMBEDDER), "ports": peers.tcp(contract.EMBEDDER_PORT)}]
 
 
@@ -138,31 +137,31 @@ def _to_generator(owner: Owner, spec: RAGPipelineSpec) -> list[Manifest]:
     if spec.generator is None:
         return []
     if spec.generator.external is not None:
-        return [peers.url(owner, spec.generator.external.url)]
+        return peers.url(owner, spec.generator.external.url)
     return [{"to": peers.own(owner, names.KIND_GENERATOR), "ports": peers.tcp(contract.GENERATOR_PORT)}]
 
 
 def _to_milvus(owner: Owner, spec: RAGPipelineSpec) -> list[Manifest]:
     external = spec.vector_store.milvus.external
     if external is not None:
-        return [peers.address(owner, external.address)]
+        return peers.address(owner, external.address)
     return [{"to": peers.own(owner, names.KIND_MILVUS), "ports": peers.tcp(contract.MILVUS_PORT)}]
 
 
 def _to_hub(owner: Owner, model: ModelRef) -> list[Manifest]:
     hub = model.source.hugging_face
-    return [] if hub is None else [peers.url(owner, hub.endpoint or PUBLIC_HUB)]
+    return [] if hub is None else _at(owner, hub.endpoint)
 
 
 def _to_source(owner: Owner, source: Source) -> list[Manifest]:
     if source.s3 is not None:
-        return [_to_bucket(owner, source.s3.endpoint)]
-    return [peers.url(owner, source.git.url)] if source.git is not None else []
+        return _at(owner, source.s3.endpoint)
+    return peers.url(owner, source.git.url) if source.git is not None else []
 
 
-def _to_bucket(owner: Owner, endpoint: str | None) -> Manifest:
-    # Without an endpoint it is the cloud's own, somewhere outside, over TLS.
-    return peers.url(owner, endpoint) if endpoint is not None else {"to": peers.anywhere(), "ports": peers.tcp(443)}
+def _at(owner: Owner, endpoint: str | None) -> list[Manifest]:
+    # Without an endpoint it is the public hub or the cloud's own store: somewhere outside, over TLS.
+    return peers.url(owner, endpoint) if endpoint is not None else [{"to": peers.anywhere(), "ports": peers.tcp(443)}]
 
 
 def _unique(rules: Iterable[Manifest]) -> list[Manifest]:

@@ -1,7 +1,8 @@
 """Ends of allowed connections: pods of ours, the cluster's services, and whatever a URL of the spec names.
 
 A NetworkPolicy knows addresses and labels, not names. A host outside the cluster is therefore allowed as "this port, anywhere but
-link-local", where a cloud hands out its credentials; a Service inside the cluster as "the pods of its namespace".
+link-local", where a cloud hands out its credentials; a Service inside the cluster as "the pods of its namespace". A name of two parts
+may be either, `store.data` as well as `example.com`, so both are allowed.
 """
 
 from __future__ import annotations
@@ -64,32 +65,33 @@ def dns(surroundings: Surroundings) -> Manifest:
     return {"to": [*namespaces(), *ranges(surroundings.dns_cidrs)], "ports": both}
 
 
-def url(owner: Owner, text: str) -> Manifest:
+def url(owner: Owner, text: str) -> list[Manifest]:
     """Egress to what a URL names."""
     parts = urlsplit(text)
     return host(owner, parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 443))
 
 
-def address(owner: Owner, host_and_port: str) -> Manifest:
+def address(owner: Owner, host_and_port: str) -> list[Manifest]:
     """Egress to `host:port`."""
     name, _, port = host_and_port.rpartition(":")
     return host(owner, name, int(port))
 
 
-def host(owner: Owner, name: str, port: int) -> Manifest:
+def host(owner: Owner, name: str, port: int) -> list[Manifest]:
     """Egress to one host. Of a Service only the namespace is known: its pods may listen on another port than it does."""
-    inside = _namespace_of(owner, name)
-    if inside is not None:
-        return {"to": namespaces(inside)}
     fixed = _fixed_range(name)
-    return {"to": [{"ipBlock": {"cidr": fixed}}] if fixed else anywhere(), "ports": tcp(port)}
-
-
-def _namespace_of(owner: Owner, name: str) -> str | None:
-    parts = name.rstrip(".").split(".")
-    if len(parts) == 1 and not _fixed_range(name):
-        return owner.namespace
-    return parts[1] if len(parts) > 2 and parts[2] == "svc" else None
+    if fixed is not None:
+        return [{"to": ranges([fixed]), "ports": tcp(port)}]
+    outside: Manifest = {"to": anywhere(), "ports": tcp(port)}
+    match name.rstrip(".").split("."):
+        case [_]:
+            return [{"to": namespaces(owner.namespace)}]
+        case [_, namespace]:
+            return [{"to": namespaces(namespace)}, outside]
+        case [_, namespace, "svc", *_]:
+            return [{"to": namespaces(namespace)}]
+        case _:
+            return [outside]
 
 
 def _fixed_range(name: str) -> str | None:

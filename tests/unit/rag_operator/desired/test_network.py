@@ -140,7 +140,12 @@ def covers(block: Manifest, address: str) -> bool:
     ],
 )
 def test_a_url_becomes_the_narrowest_rule_that_a_policy_can_say(url: str, expected: Manifest) -> None:
-    assert peers.url(OWNER, url) == expected
+    assert peers.url(OWNER, url) == [expected]
+
+
+def test_a_name_of_two_parts_may_be_a_service_of_another_namespace_or_a_host_outside() -> None:
+    outside = {"to": peers.anywhere(), "ports": peers.tcp(19530)}
+    assert peers.address(OWNER, "store.data:19530") == [{"to": peers.namespaces("data")}, outside]
 
 
 def test_parts_of_a_milvus_cluster_may_talk_to_each_other() -> None:
