@@ -21,6 +21,8 @@ _SOURCES = {
     "spec.sources[2]": {"name": "wiki", "git": {"url": "https://git.example/wiki.git", "path": "a"}},
 }
 
+_CACHED = {"spec.embedder.local.modelCache": {"size": "10Gi"}}
+
 FORBIDDEN = [
     (
         "the kind of the store",
@@ -49,6 +51,13 @@ FORBIDDEN = [
         {"spec.vectorStore.milvus.standalone.storage": "5Gi"},
         "spec.vectorStore.milvus.standalone.storage",
         "may grow and never shrinks",
+    ),
+    (
+        "a smaller cache of weights",
+        _CACHED,
+        {"spec.embedder.local.modelCache.size": "5Gi"},
+        "spec.embedder.local.modelCache.size",
+        "size may grow and never shrinks: another storageClassName or accessMode makes a new volume",
     ),
     (
         "the volume's class",
@@ -102,6 +111,18 @@ FORBIDDEN = [
 ]
 ALLOWED = [
     ("a larger volume", {}, {"spec.vectorStore.milvus.standalone.storage": "20Gi"}),
+    ("a larger cache of weights", _CACHED, {"spec.embedder.local.modelCache.size": "20Gi"}),
+    (
+        "a smaller cache of another class",
+        _CACHED,
+        {"spec.embedder.local.modelCache": {"size": "5Gi", "storageClassName": "fast"}},
+    ),
+    (
+        "a smaller cache of another access mode",
+        _CACHED,
+        {"spec.embedder.local.modelCache": {"size": "5Gi", "accessMode": "ReadWriteOnce"}},
+    ),
+    ("no cache of weights any more", _CACHED, {"spec.embedder.local.modelCache": None}),
     ("another model", {}, {"spec.embedder.local.model.name": "acme/other"}),
     ("another source beside the first", {}, {"spec.sources[1]": {"name": "notes", "configMap": {"name": "notes"}}}),
     ("a source under a new name", {}, {"spec.sources[0].name": "papers", "spec.sources[0].s3.prefix": "papers/"}),

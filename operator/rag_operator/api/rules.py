@@ -84,6 +84,12 @@ def same_member(*members: str, message: str) -> Rule:
     return Rule(" && ".join(f"has(self.{name}) == has(oldSelf.{name})" for name in names), message)
 
 
+def grows(name: str, instead: str, *, unless: str = "") -> Rule:
+    """Return the transition rule that a quantity (by its wire name) never shrinks, `unless` (CEL) says that it is another thing's now."""
+    cel = f"quantity(string(self.{name})).compareTo(quantity(string(oldSelf.{name}))) >= 0"
+    return Rule(f"{cel} || {unless}" if unless else cel, f"{name} may grow and never shrinks: {instead}", path=f".{name}")
+
+
 def count_set(model: Any, members: Sequence[str]) -> int:
     """Return how many of the optional members are set."""
     return sum(getattr(model, member) is not None for member in members)

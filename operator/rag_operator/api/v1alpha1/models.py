@@ -8,7 +8,7 @@ from pydantic import Field
 
 from rag_operator.api.base import Model
 from rag_operator.api.marks import IN_PLACE
-from rag_operator.api.rules import Rule, at_most_one_of, one_of
+from rag_operator.api.rules import Rule, at_most_one_of, grows, one_of
 from rag_operator.api.scalars import Quantity
 from rag_operator.api.v1alpha1.common import (
     ClaimLocation,
@@ -90,6 +90,15 @@ def _is_commit(text: str) -> bool:
 
 class ModelCache(Model):
     """A volume for downloaded weights that outlives the pods, made by the operator."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        grows(
+            "size",
+            "another storageClassName or accessMode makes a new volume of any size",
+            unless="self.accessMode != oldSelf.accessMode || has(self.storageClassName) != has(oldSelf.storageClassName) || "
+            "(has(self.storageClassName) && self.storageClassName != oldSelf.storageClassName)",
+        ),
+    )
 
     size: Quantity
     """How large the volume is. It may grow."""

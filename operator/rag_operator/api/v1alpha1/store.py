@@ -8,7 +8,7 @@ from pydantic import Field
 
 from rag_operator.api.base import Model
 from rag_operator.api.marks import FIXED, IN_PLACE, LAYOUT, REVISION
-from rag_operator.api.rules import Rule, one_of, same_member
+from rag_operator.api.rules import Rule, grows, one_of, same_member
 from rag_operator.api.scalars import Quantity
 from rag_operator.api.v1alpha1.common import HostPort, Image, ObjectName, Replicas, S3Location, SecretKeyRef, SecretRef
 from rag_operator.api.v1alpha1.pod import PodSettings
@@ -17,19 +17,11 @@ _NEW_PIPELINE = "make a new RAGPipeline beside this one, move the clients, then 
 Nlist = Annotated[int, Field(ge=1, le=65536)]
 
 
-def _grows(field: str) -> Rule:
-    return Rule(
-        f"quantity(string(self.{field})).compareTo(quantity(string(oldSelf.{field}))) >= 0",
-        f"{field} may grow and never shrinks: {_NEW_PIPELINE}",
-        path=f".{field}",
-    )
-
-
 class Standalone(Model):
     """A single Milvus server that the operator runs. Its data follow its volume."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
-        _grows("storage"),
+        grows("storage", _NEW_PIPELINE),
         Rule(
             "has(self.storageClassName) == has(oldSelf.storageClassName) && "
             "(!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
