@@ -43,8 +43,9 @@ def without_defaults(schema: Schema) -> Schema:
 def without_transitions(schema: Schema) -> Schema:
     """Return a schema that judges a value by itself, whatever was there before."""
     for _, below in descend(schema):
-        if VALIDATIONS in below:
-            below[VALIDATIONS] = [rule for rule in below[VALIDATIONS] if "oldSelf" not in rule["rule"]]
+        kept = [rule for rule in below.pop(VALIDATIONS, ()) if "oldSelf" not in rule["rule"]]
+        if kept:  # The API server stores no empty list: the definition would differ from what is stored of it for ever.
+            below[VALIDATIONS] = kept
     return schema
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from rag_operator.api.crd import generated, main, spec_schema
+from rag_operator.api.crd import generated, index_crd, main, pipeline_crd, spec_schema
+from rag_operator.api.rules import VALIDATIONS
 from rag_operator.api.schema import descend
 
 ROOT = Path(__file__).parents[4]
@@ -46,3 +48,9 @@ def test_the_reference_documents_both_kinds_and_the_refused_variables() -> None:
 def test_the_server_adds_nothing_to_the_items_of_a_list_that_git_has() -> None:
     filled = [path for path, below in descend(spec_schema()) if "[]" in path and "default" in below]
     assert filled == [], "Argo CD compares lists as a whole: such a pipeline would be out of sync for ever"
+
+
+@pytest.mark.parametrize("crd", [pipeline_crd(), index_crd()], ids=["RAGPipeline", "RAGIndex"])
+def test_a_definition_lists_no_empty_rules_which_the_server_would_not_store(crd: dict[str, Any]) -> None:
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    assert [path for path, below in descend(schema) if below.get(VALIDATIONS, ...) == []] == []
