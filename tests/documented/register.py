@@ -51,6 +51,7 @@ RUN_BY: Final[dict[str, tuple[str, ...]]] = {
         "kubectl apply -n search -f examples/minimal.yaml",
         "helm uninstall rag-operator --namespace rag-system",
         "helm uninstall rag-operator --namespace rag-system --no-hooks",
+        "helm upgrade --install operator charts/rag-operator --namespace platform --create-namespace --take-ownership",
         f"kubectl -n NAMESPACE patch ragpipeline handbook {LET_GO}",
         f"kubectl patch ragp handbook {LET_GO_SHORT}",
         f"kubectl -n NAMESPACE get ragindex {OF_PIPELINE} | xargs -r -I{{}} kubectl -n NAMESPACE patch {{}} {LET_GO}",

@@ -25,6 +25,7 @@ from integration.manifests.conftest import as_list
 from rag_operator import names
 
 SYSTEM, RELEASE, SEARCH = "rag-system", "rag-operator", "search"
+ELSEWHERE = "helm upgrade --install operator charts/rag-operator --namespace platform --create-namespace --take-ownership"
 INSTALL = f"helm upgrade --install {RELEASE} charts/rag-operator --namespace {SYSTEM} --create-namespace"
 DONE = "2026-01-01T00:00:00Z"
 
@@ -48,6 +49,7 @@ def test_the_commands_of_the_pages_install_remove_and_let_go(fresh: ApiServer, s
     a_first_pipeline(fresh, shell)
     removing(fresh, shell)
     letting_go(fresh, shell)
+    installing_elsewhere(fresh, shell)
     shell.run("kubectl apply --server-side -f crds/")
     shell.finish()
 
@@ -97,6 +99,13 @@ def letting_go(fresh: ApiServer, shell: Shell) -> None:
     shell.run(f"kubectl patch ragp handbook {register.LET_GO_SHORT}")
     shell.run(next(line for line in register.RUN_BY[register.INSTALL] if line.startswith("kubectl get ragi ")))
     assert fresh.kubectl("get", "ragpipelines,ragindexes", "-A", "-o", "name") == ""
+
+
+def installing_elsewhere(fresh: ApiServer, shell: Shell) -> None:
+    """The definitions of a release that is gone become another one's."""
+    shell.run(ELSEWHERE)
+    definition = json.loads(fresh.kubectl("get", "crd", f"{names.PIPELINES}.{names.GROUP}", "-o", "json"))
+    assert definition["metadata"]["annotations"]["meta.helm.sh/release-name"] == "operator"
 
 
 def held(fresh: ApiServer) -> None:

@@ -226,7 +226,7 @@ class PodSettings(Model):
     """How the pods of a component are scheduled and run."""
 
     resources: Resources | None = None
-    """What the main container asks for and may use. Unset: the operator's defaults for the component."""
+    """What the main container asks for and may use. Unset: the component's defaults. Set: none of them is added, no GPU either."""
     node_selector: LabelMap | None = None
     """Labels that a node must have."""
     tolerations: Annotated[Items[Toleration], Field(max_length=16)] | None = None
