@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,9 @@ from rag_operator.model.observed import GatewayPod
 from rag_runtime.contracts import metrics, pods
 
 _LIMIT: Final = 2 * 1024 * 1024
-_SAMPLE: Final = re.compile(r"^(rag_gateway_[a-z_]+)(?:\{([^}]*)\})? ([0-9.eE+-]+|NaN|[+-]Inf)$")
+_BEFORE_THE_FIRST: Final = -1.0  # the epoch of a gateway that has no table yet
+_LARGEST: Final = 2.0**53  # up to here a float counts exactly
+_SAMPLE: Final = re.compile(r"^(rag_gateway_[a-z_]+)(?:\{([^}]*)\})? (\S+)$")
 _LABEL: Final = re.compile(r'([a-z_]+)="([^"]*)"')
 
 Labels = tuple[tuple[str, str], ...]
@@ -61,7 +64,7 @@ class HttpScraper:
                 page = await _page(response)
         except (aiohttp.ClientError, OSError):
             return None
-        return parse(page.decode(errors="replace")) if page is not None else None
+        return _understood(page) if page is not None else None
 
 
 async def _page(response: aiohttp.ClientResponse) -> bytes | None:
@@ -72,6 +75,14 @@ async def _page(response: aiohttp.ClientResponse) -> bytes | None:
         if len(found) > _LIMIT:
             return None
     return bytes(found)
+
+
+def _understood(page: bytes) -> Samples | None:
+    """The samples; `None` when one is no number of a gateway: any pod may carry the gateway's label, and say what it likes."""
+    try:
+        return parse(page.decode(errors="replace"))
+    except ValueError:
+        return None
 
 
 async def unreachable(_: str) -> Samples | None:
@@ -88,14 +99,28 @@ async def read(gateway_pods: Iterable[Child], scrape: Scraper) -> GatewayReading
 
 
 def parse(text: str) -> Samples:
-    """The samples of the gateway's own metrics in the Prometheus text format."""
+    """The samples of the gateway's own metrics in the Prometheus text format. Raises `ValueError` for a number that no gateway gives."""
     found: Samples = {}
     for line in text.splitlines():
         matched = _SAMPLE.match(line)
         if matched:
             name, labels, value = matched.groups()
-            found[name, tuple(sorted(_LABEL.findall(labels or "")))] = float(value)
+            known = tuple(sorted(_LABEL.findall(labels or "")))
+            found[name, known] = _number(value)
+            _check_limit(dict(known).get("le"))
     return found
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not _BEFORE_THE_FIRST <= value <= _LARGEST:
+        raise ValueError(f"{text} is neither a count nor an epoch")
+    return value
+
+
+def _check_limit(text: str | None) -> None:
+    if text is not None and math.isnan(float(text)):
+        raise ValueError("a bucket needs a limit")
 
 
 async def _ask(pod: Child, scrape: Scraper) -> Samples | None:

@@ -81,6 +81,26 @@ async def test_a_page_that_is_too_long_is_not_read_by_half(page: Callable[[str],
         assert await scrape("127.0.0.1") is None
 
 
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "1e", "-2", "1e300", "many"])
+async def test_a_page_with_a_number_that_no_gateway_counts_is_not_read(page: Callable[[str], None], value: str) -> None:
+    page(f"{TEXT}rag_gateway_epoch_served {value}\n")
+    async with HttpScraper(10) as scrape:
+        assert await scrape("127.0.0.1") is None
+
+
+async def test_a_gateway_that_has_no_table_yet_is_read(page: Callable[[str], None]) -> None:
+    page("rag_gateway_epoch_served -1")
+    async with HttpScraper(10) as scrape:
+        assert await scrape("127.0.0.1") == {("rag_gateway_epoch_served", ()): -1.0}
+
+
+@pytest.mark.parametrize("limit", ["NaN", "1e", "soon"])
+async def test_a_page_with_a_bucket_that_has_no_limit_is_not_read(page: Callable[[str], None], limit: str) -> None:
+    page(f'{TEXT}rag_gateway_retrieval_seconds_bucket{{revision="a",le="{limit}"}} 1\n')
+    async with HttpScraper(10) as scrape:
+        assert await scrape("127.0.0.1") is None
+
+
 def test_only_the_gateways_own_samples_are_read() -> None:
     assert {name for name, _ in parse(TEXT)} == {
         "rag_gateway_epoch_served",
