@@ -135,14 +135,16 @@ class Observer:
         )
 
     async def _gateways(self, key: Key) -> GatewayReading | None:
-        """Every pod that is labelled as the pipeline's gateway, terminating ones too; `None` when the list could not be read."""
+        """Every pod that may answer as the pipeline's gateway, terminating ones too; `None` when the list could not be read."""
         labels = ",".join(f"{label}={value}" for label, value in names.selector(key.name, names.KIND_GATEWAY).items())
         try:
             listed = await self._client.list(PODS, key.namespace, labels=labels)
         except errors.ApiError:
             return None
         gateways = (reduce(PODS, body) for body in listed if not _is_the_node(body))
-        return await read_gateways((pod for pod in gateways if not pods.ended(pod)), self._scrape)
+        # One that never started is as good as one that is not made yet: whatever it reads, it reads later.
+        may_answer = (pod for pod in gateways if not (pods.ended(pod) or pods.never_started(pod)))
+        return await read_gateways(may_answer, self._scrape)
 
     async def _slow(self, key: Key, children: Children) -> Iterable[Trouble]:
         """What Events say of pods that the kubelet cannot start, and of Jobs that may not make any: it shows nowhere else."""

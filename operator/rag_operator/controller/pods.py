@@ -95,6 +95,11 @@ def ready(pod: Child) -> bool:
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
+def never_started(pod: Child) -> bool:
+    """Whether nothing of the pod has run yet, so that no Service ever sent it a request: the scheduler or the kubelet still has it."""
+    return pod.status().get("phase") == "Pending"
+
+
 def ended(pod: Child) -> bool:
     """Whether the pod is over, one way or the other."""
     return pod.status().get("phase") in ("Succeeded", "Failed")

@@ -11,7 +11,7 @@ from rag_operator import names
 from rag_operator.api.v1alpha1.status import RAGPipelineStatus
 from rag_operator.controller.mirror import Key, Mirror
 from rag_operator.controller.observe import Capabilities, Observer
-from rag_operator.controller.scrape import Samples
+from rag_operator.controller.scrape import Samples, unreachable
 from rag_operator.kube.resources import Resource
 from rag_operator.model import codec
 from rag_operator.model.plan import Leaving, Record
@@ -38,9 +38,10 @@ class Server:
     [
         ({}, {"phase": "Running", "podIP": "10.0.0.1"}, ["10.0.0.1"]),
         ({}, {"phase": "Succeeded", "podIP": "10.0.0.1"}, []),
+        ({"nodeName": "n"}, {"phase": "Pending", "podIP": "10.0.0.1"}, []),
         ({"hostNetwork": True}, {"phase": "Running", "podIP": "192.168.0.1"}, []),
     ],
-    ids=["a pod that runs", "a pod that has ended", "a pod that has the node's address"],
+    ids=["a pod that runs", "a pod that has ended", "a pod that never started", "a pod that has the node's address"],
 )
 async def test_only_pods_with_an_address_of_their_own_are_asked(spec: dict[str, Any], status: dict[str, Any], asked: list[str]) -> None:
     calls: list[str] = []
@@ -53,3 +54,13 @@ async def test_only_pods_with_an_address_of_their_own_are_asked(spec: dict[str, 
     server: Any = Server({"metadata": meta, "spec": spec, "status": status})
     await Observer(server, Mirror(), scrape).look(Key(OWNER.namespace, OWNER.name), Capabilities())
     assert calls == asked
+
+
+@pytest.mark.parametrize(("phase", "found"), [("Pending", 0), ("Running", 1), ("Unknown", 1)])
+async def test_a_pod_that_never_started_holds_nothing_and_one_that_cannot_be_asked_does(phase: str, found: int) -> None:
+    meta = {"name": "gateway-0", "namespace": OWNER.namespace, "uid": "u", "resourceVersion": "1"}
+    server: Any = Server({"metadata": meta, "spec": {}, "status": {"phase": phase}})
+    seen = await Observer(server, Mirror(), unreachable).look(Key(OWNER.namespace, OWNER.name), Capabilities())
+    assert seen is not None
+    assert seen.gateways is not None
+    assert len(seen.gateways.pods) == found
