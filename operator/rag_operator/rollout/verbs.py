@@ -98,15 +98,17 @@ def _promote(situation: Situation, record: Record, value: str) -> Handled:
         return f"revision {name} waits for nothing"
     if what != rollout.waiting_for:
         return f"revision {name} waits for {rollout.waiting_for}"
-    approved = (*rollout.approved, gate_key(rollout, what))
-    return Move(with_rollout(record, rollout, situation.now, approved=approved, waiting_for="", held=""))
+    return _approved(situation, record, rollout, gate_key(rollout, what))
 
 
 def _promote_full(situation: Situation, record: Record, value: str) -> Handled:
     rollout = _rollout(record, _revision(value))
-    if isinstance(rollout, str):
-        return rollout
-    approved = (*rollout.approved, FULL)
+    return rollout if isinstance(rollout, str) else _approved(situation, record, rollout, FULL)
+
+
+def _approved(situation: Situation, record: Record, rollout: Rollout, what: str) -> Move:
+    # Once each: status has room for what there is to approve, not for every time that somebody asks.
+    approved = tuple(dict.fromkeys((*rollout.approved, what)))
     return Move(with_rollout(record, rollout, situation.now, approved=approved, waiting_for="", held=""))
 
 

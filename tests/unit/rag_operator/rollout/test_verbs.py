@@ -70,6 +70,17 @@ def test_an_approved_analysis_counts_for_its_weight_only() -> None:
     assert not verbs.approval(rollout(weight=50, approved=after.approved), "analysis")
 
 
+@pytest.mark.parametrize(("verb", "value"), [(names.VERB_PROMOTE_FULL, B.name), (names.VERB_PROMOTE, f"{B.name}/2")])
+def test_what_is_approved_again_and_again_is_approved_once(verb: str, value: str) -> None:
+    before = SHIFTING
+    for nonce in ("1", "2"):
+        after = use(verb, f"{value}/{nonce}", before).record
+        assert after.rollout is not None
+        before = replace(after, rollout=replace(after.rollout, waiting_for="2"))
+    assert before.rollout is not None
+    assert len(before.rollout.approved) == 1
+
+
 def test_promote_full_approves_everything() -> None:
     after = use(names.VERB_PROMOTE_FULL, f"{B.name}/1").record.rollout
     assert after is not None
