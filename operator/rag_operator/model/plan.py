@@ -96,6 +96,7 @@ class Rollout:
     approved: tuple[str, ...] = ()
     attempt: int = 0  # counts the verb retry
     evaluation_attempt: int = 1
+    evaluation_first: int = 1  # the attempt that was asked for by a policy or a person; those after it repeat it
     evaluation_policy: str = ""  # digest of spec.rollout.evaluation: another policy is another evaluation
     paused: bool = False  # the time since progress_since does not count: a pause, an approval, suspension
     gates: tuple[Gate, ...] = ()

@@ -23,7 +23,7 @@ from rag_operator.rollout.situation import Move, Situation, describe, with_rollo
 from rag_operator.rollout.verbs import FULL, approval
 
 PREPARING: Final[tuple[RolloutPhase, ...]] = ("Provisioning", "Indexing", "CatchingUp")
-MAX_EVALUATIONS: Final = 3  # of one attempt: a Job whose node went away says nothing about the candidate
+MAX_EVALUATIONS: Final = 3  # of one that was asked for: a Job whose node went away says nothing about the candidate
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ def _follow_policy(situation: Situation, record: Record, rollout: Rollout) -> Ou
     if asked != rollout.evaluation_policy:
         other = tuple(gate for gate in rollout.gates if gate.name != "evaluation")
         again = rollout.evaluation_attempt + 1
-        return Move(with_rollout(record, rollout, situation.now, evaluation_policy=asked, evaluation_attempt=again, gates=other))
+        anew = {"evaluation_policy": asked, "evaluation_attempt": again, "evaluation_first": again}
+        return Move(with_rollout(record, rollout, situation.now, **anew, gates=other))
     if steps != rollout.steps:
         return Move(with_rollout(record, rollout, situation.now, steps=steps, step=min(rollout.step, steps)))
     return None
@@ -137,7 +138,7 @@ def _evaluation(situation: Situation, record: Record, rollout: Rollout) -> Move 
     asked = (record.stable, rollout.candidate, rollout.evaluation_attempt)
     if policy is None or reading is None or (reading.stable, reading.candidate, reading.attempt) != asked:
         return Hold("Evaluating", "the held-out questions are being asked")
-    if reading.error and not reading.running and rollout.evaluation_attempt % MAX_EVALUATIONS:
+    if reading.error and not reading.running and rollout.evaluation_attempt - rollout.evaluation_first < MAX_EVALUATIONS - 1:
         again = with_rollout(record, rollout, situation.now, evaluation_attempt=rollout.evaluation_attempt + 1)
         return Move(again, (Note("EvaluationRepeated", reading.error, warning=True),))
     gate = gates.judge(reading, policy)

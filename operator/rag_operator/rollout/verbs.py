@@ -83,6 +83,7 @@ def _retry(situation: Situation, record: Record, value: str) -> Handled:
             gates=(),
             attempt=rollout.attempt + 1,
             evaluation_attempt=rollout.evaluation_attempt + 1,
+            evaluation_first=rollout.evaluation_attempt + 1,
             waiting_for="",
         )
     )

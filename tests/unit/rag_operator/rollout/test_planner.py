@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from rag_operator import names
 from rag_operator.api.v1alpha1.rollout import Evaluation
-from rag_operator.model.observed import EvaluationReading
+from rag_operator.model.observed import EvaluationReading, Observed
 from rag_operator.model.plan import Keep, Leaving, Plan, Record, Retired
 from rag_operator.rollout.gates import policy_digest
 from rag_operator.rollout.planner import plan
@@ -169,6 +170,32 @@ def test_another_question_set_is_asked_anew() -> None:
     after = planned(observed(A, B), before, evaluation=EVALUATION).record.rollout
     assert after is not None
     assert after.evaluation_attempt == 2
+
+
+@pytest.mark.parametrize("failures", [0, 1, 2])
+@pytest.mark.parametrize(
+    "again", [{"verbs": {names.VERB_RETRY: f"{B.name}/1"}}, {"policy": {**EVALUATION, "minQuestions": 50}}], ids=["retry", "another policy"]
+)
+def test_who_asks_anew_gets_every_attempt_however_many_failed_before(failures: int, again: dict[str, dict[str, Any]]) -> None:
+    after = record(rollout=rollout("Evaluating", evaluation_policy=ASKED))
+    seen, policy = observed(A, B, weights={A.name: 100, B.name: 0}), EVALUATION
+    for _ in range(failures):
+        after = failed(seen, after, policy)
+    seen, policy = replace(seen, verbs=again.get("verbs", {})), again.get("policy", EVALUATION)
+    after = planned(seen, after, evaluation=policy).record
+    attempts = set()
+    for _ in range(5):
+        assert after.rollout is not None
+        attempts.add(after.rollout.evaluation_attempt)
+        after = failed(seen, after, policy)
+    assert len(attempts) == 3
+
+
+def failed(seen: Observed, before: Record, policy: dict[str, Any]) -> Record:
+    """What is recorded when the evaluation that is asked for now has failed."""
+    assert before.rollout is not None
+    reading = EvaluationReading(A.name, B.name, before.rollout.evaluation_attempt, error="its node went away")
+    return planned(replace(seen, evaluation=reading), before, evaluation=policy).record
 
 
 def test_a_clock_that_was_set_back_keeps_nobody_waiting() -> None:
