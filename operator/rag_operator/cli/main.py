@@ -228,15 +228,14 @@ async def _evaluate(session: Session, name: str, asked: list[questions.Question]
 def _verb(
     context: typer.Context, name: str, choose: Callable[[RAGPipelineStatus], verbs.Request], wait: float, output: Literal["text", "json"]
 ) -> None:
-    request, done = _run(context, lambda session: verbs.send(session, name, choose, wait))
-    result = done.result if done else "Pending"
-    why = f": {done.message}" if done and done.message else ""
-    _print(output, {"verb": request.verb, "value": request.value, "result": result, "message": done.message if done else ""}, lambda: ())
+    answer = _run(context, lambda session: verbs.send(session, name, choose, wait))
+    request, why = answer.request, f": {answer.message}" if answer.message else ""
+    _print(output, {"verb": request.verb, "value": request.value, "result": answer.result, "message": answer.message}, lambda: ())
     if output == "text":
-        _console().print(f"{request.verb} {request.value}: {result}{why}", highlight=False)
-    if result == "Refused":
+        _console().print(f"{request.verb} {request.value}: {answer.result}{why}", highlight=False)
+    if answer.result == "Refused":
         raise typer.Exit(1)
-    if result == "Pending" and wait > 0:
+    if answer.result == "Pending" and wait > 0:
         raise typer.Exit(3)
 
 

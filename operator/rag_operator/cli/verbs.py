@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rag_operator import names
 from rag_operator.api.v1alpha1.status import RAGPipelineStatus, Verb
 from rag_operator.cli.connect import CommandError, Session
-from rag_operator.cli.view import is_deleting, status_of
+from rag_operator.cli.view import is_deleting, is_suspended, status_of
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,15 @@ class Request:
     def verb(self) -> str:
         """The annotation without its group."""
         return self.annotation.removeprefix(f"{names.GROUP}/")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a request, as far as the operator has said."""
+
+    request: Request
+    result: str = "Pending"
+    message: str = ""
 
 
 def promote(status: RAGPipelineStatus, nonce: str) -> Request:
@@ -86,19 +95,19 @@ def outcome(status: RAGPipelineStatus, request: Request) -> Verb | None:
     return next((verb for verb in status.verbs if verb.name == request.verb and verb.value == request.value), None)
 
 
-async def send(
-    session: Session, name: str, choose: Callable[[RAGPipelineStatus], Request], wait: float, pause: float = 0.2
-) -> tuple[Request, Verb | None]:
+async def send(session: Session, name: str, choose: Callable[[RAGPipelineStatus], Request], wait: float, pause: float = 0.2) -> Answer:
     """Annotate the pipeline and wait up to `wait` seconds for the operator's answer."""
     pipeline = await session.pipeline(name)
     if is_deleting(pipeline):
         raise CommandError(f"{name} is being deleted")
     request = choose(status_of(pipeline))
     await session.annotate(name, {request.annotation: request.value})
+    if is_suspended(pipeline):
+        return Answer(request, message=f"{name} is suspended; this is done once spec.suspend is false")
     deadline = asyncio.get_running_loop().time() + wait
     while asyncio.get_running_loop().time() < deadline:
         found = outcome(status_of(await session.pipeline(name)), request)
         if found is not None:
-            return request, found
+            return Answer(request, found.result, found.message)
         await asyncio.sleep(pause)
-    return request, None
+    return Answer(request)

@@ -96,6 +96,11 @@ def is_deleting(pipeline: Object) -> bool:
     return "deletionTimestamp" in pipeline["metadata"]
 
 
+def is_suspended(pipeline: Object) -> bool:
+    """Return whether the operator leaves a pipeline alone."""
+    return bool((pipeline.get("spec") or {}).get("suspend"))
+
+
 def _headline(name: str, phase: str, message: str) -> Text:
     parts: list[str | tuple[str, str] | Text] = [(name, "bold"), "  ", _coloured(phase)]
     if message:

@@ -59,13 +59,14 @@ class FakeClient:
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     refuse: str = ""
     silent: bool = False
+    suspended: bool = False
     deleted: str = ""  # since when it is being deleted
     places: list[Place] = field(default_factory=list)  # where commands looked
 
     def _pipeline(self) -> dict[str, Any]:
         meta = {"name": "handbook", "namespace": NAMESPACE, "annotations": self.annotations}
         deletion = {"deletionTimestamp": self.deleted} if self.deleted else {}
-        return {"metadata": {**meta, **deletion}, "status": self.status}
+        return {"metadata": {**meta, **deletion}, "spec": {"suspend": self.suspended}, "status": self.status}
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any] | None:
         return self._pipeline() if resource is PIPELINES and name == "handbook" else None

@@ -78,6 +78,16 @@ def test_a_verb_nobody_handled_yet_is_pending(rag: Command, client: FakeClient) 
     client.silent = True
     asked, waited = rag("promote", "handbook", "--wait", "0"), rag("promote", "handbook", "--wait", "0.1")
     assert ("Pending" in asked.output, asked.exit_code, waited.exit_code) == (True, 0, 3)
+    assert "suspended" not in waited.output
+
+
+def test_a_verb_on_a_pipeline_that_is_suspended_says_when_it_is_done(rag: Command, client: FakeClient) -> None:
+    client.silent, client.suspended = True, True
+    result = rag("abort", "handbook", "--wait", "0.1")
+    assert "Pending: handbook is suspended; this is done once spec.suspend is false" in result.output
+    said = json.loads(rag("abort", "handbook", "--wait", "0.1", "-o", "json").output)
+    assert (result.exit_code, said["message"]) == (3, "handbook is suspended; this is done once spec.suspend is false")
+    assert names.VERB_ABORT in client.annotations
 
 
 @pytest.mark.parametrize(
