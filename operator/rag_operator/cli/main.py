@@ -65,9 +65,9 @@ def status(
     if watch and output == "text":
         _run(context, lambda session: _watch(session, name))
     elif name is None:
-        found = _run(context, lambda session: session.pipelines())
+        found, namespace = _run(context, _all)
         listed = [item.get("status", {}) | {"name": item["metadata"]["name"]} for item in found]
-        _print(output, listed, lambda: [view.overview(found)])
+        _print(output, listed, lambda: [view.overview(found, namespace)])
     else:
         pipeline, indexes = _run(context, lambda session: _look(session, name))
         shown = {"pipeline": pipeline.get("status", {}), "indexes": {item["metadata"]["name"]: item.get("status", {}) for item in indexes}}
@@ -78,10 +78,14 @@ async def _look(session: Session, name: str) -> tuple[dict[str, Any], list[dict[
     return await session.pipeline(name), await session.indexes(name)
 
 
+async def _all(session: Session) -> tuple[list[dict[str, Any]], str]:
+    return await session.pipelines(), session.namespace
+
+
 async def _watch(session: Session, name: str | None) -> None:
     with Live(console=_console(), refresh_per_second=4) as live:
         while True:
-            live.update(view.tree(*await _look(session, name)) if name else view.overview(await session.pipelines()))
+            live.update(view.tree(*await _look(session, name)) if name else view.overview(*await _all(session)))
             await asyncio.sleep(1.0)
 
 

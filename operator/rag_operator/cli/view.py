@@ -66,8 +66,10 @@ def tree(pipeline: Object, indexes: Sequence[Object] = ()) -> Tree:
     return root
 
 
-def overview(pipelines: Sequence[Object]) -> Table:
-    """Return one line per pipeline."""
+def overview(pipelines: Sequence[Object], namespace: str) -> RenderableType:
+    """Return one line per pipeline of a namespace."""
+    if not pipelines:
+        return Text(f"there is no RAGPipeline in namespace {namespace!r}; kubectl get ragp -A lists them")
     table = Table(box=None, header_style="dim", pad_edge=False)
     for column in ("NAME", "PHASE", "STABLE", "CANDIDATE", "TRAFFIC", "STEP", "DOCS", "MESSAGE"):
         table.add_column(column, overflow="fold")

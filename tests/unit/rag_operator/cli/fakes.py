@@ -60,6 +60,7 @@ class FakeClient:
     refuse: str = ""
     silent: bool = False
     suspended: bool = False
+    empty: bool = False
     deleted: str = ""  # since when it is being deleted
     places: list[Place] = field(default_factory=list)  # where commands looked
 
@@ -73,7 +74,7 @@ class FakeClient:
 
     async def list(self, resource: Resource, namespace: str | None = None, *, labels: str = "", fields: str = "") -> list[dict[str, Any]]:
         if resource is PIPELINES:
-            return [self._pipeline()]
+            return [] if self.empty else [self._pipeline()]
         if resource is INDEXES:
             return [{"metadata": {"name": name}, "status": status} for name, status in self.indexes.items()]
         assert resource is CONTROLLER_REVISIONS

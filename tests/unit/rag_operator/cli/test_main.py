@@ -41,6 +41,13 @@ def test_output_for_programs_is_json(rag: Command) -> None:
     assert json.loads(rag("promote", "handbook", "-o", "json").output)["result"] == "Done"
 
 
+def test_a_namespace_without_pipelines_says_so(rag: Command, client: FakeClient) -> None:
+    client.empty = True
+    result = rag("status")
+    assert (result.exit_code, result.output) == (0, "there is no RAGPipeline in namespace 'search'; kubectl get ragp -A lists them\n")
+    assert json.loads(rag("status", "-o", "json").output) == []
+
+
 def test_a_pipeline_that_does_not_exist_is_one_clear_error(rag: Command) -> None:
     result = rag("status", "other")
     assert result.exit_code == 1
