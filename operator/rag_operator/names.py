@@ -15,6 +15,7 @@ INDEXES: Final = "ragindexes"
 FIELD_MANAGER: Final = "rag-operator"
 INDEXER_FIELD_MANAGER: Final = "rag-indexer"
 FINALIZER: Final = f"{GROUP}/external-data"
+REASON_DROPPING: Final = "Dropping"  # status says what deleting waits for
 
 # Labels. The first three are the selectors of every workload and never change.
 LABEL_PIPELINE: Final = f"{GROUP}/pipeline"

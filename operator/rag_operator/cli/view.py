@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from rag_operator import names
 from rag_operator.api.v1alpha1.index_status import Build, RAGIndexStatus
 from rag_operator.api.v1alpha1.status import CandidateStatus, Decision, Gate, RAGPipelineStatus, Serving
 
@@ -52,7 +53,7 @@ def tree(pipeline: Object, indexes: Sequence[Object] = ()) -> Tree:
     status = status_of(pipeline)
     meta = pipeline["metadata"]
     builds = {index["metadata"]["name"]: RAGIndexStatus.model_validate(index.get("status") or {}) for index in indexes}
-    root = Tree(_headline(f"{meta['namespace']}/{meta['name']}", phase_of(pipeline, status), status.message))
+    root = Tree(_headline(f"{meta['namespace']}/{meta['name']}", phase_of(pipeline, status), _message(pipeline, status)))
     if status.endpoint:
         root.add(Text.assemble(("endpoint ", "dim"), status.endpoint))
     for branch in _revisions(status, builds):
@@ -83,7 +84,7 @@ def overview(pipelines: Sequence[Object], namespace: str) -> RenderableType:
             status.traffic or "-",
             status.step or "-",
             str(status.documents) if status.documents is not None else "-",
-            status.message,
+            _message(pipeline, status),
         )
     return table
 
@@ -91,6 +92,10 @@ def overview(pipelines: Sequence[Object], namespace: str) -> RenderableType:
 def phase_of(pipeline: Object, status: RAGPipelineStatus) -> str:
     """Return where a pipeline is, in one word. While it is deleted its status still says how it was before."""
     return "Deleting" if is_deleting(pipeline) else status.phase or "Pending"
+
+
+def _message(pipeline: Object, status: RAGPipelineStatus) -> str:
+    return "" if is_deleting(pipeline) and status.reason != names.REASON_DROPPING else status.message
 
 
 def is_deleting(pipeline: Object) -> bool:

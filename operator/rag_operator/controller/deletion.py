@@ -114,7 +114,7 @@ async def _drop(means: Means, seen: Seen, left: Mapping[str, str]) -> bool:
                 raise refused
     except errors.Terminating:
         return False
-    await means.reporter.say_of_deletion(seen, "Dropping", f"{_WHY}: {todo.why}")
+    await means.reporter.say_of_deletion(seen, names.REASON_DROPPING, f"{_WHY}: {todo.why}")
     return True
 
 

@@ -166,6 +166,16 @@ def test_a_pipeline_that_is_being_deleted_is_not_shown_as_it_was_before(
     assert ("Deleting" in shown, "RollingOut" in shown) == (True, False)
 
 
+@pytest.mark.parametrize("arguments", [("status",), ("status", "handbook")], ids=" ".join)
+@pytest.mark.parametrize(("reason", "told"), [("Ready", False), ("Dropping", True)])
+def test_of_what_was_said_of_a_pipeline_only_what_deleting_waits_for_is_shown_while_it_is_deleted(
+    rag: Command, client: FakeClient, arguments: tuple[str, ...], reason: str, told: bool
+) -> None:
+    client.deleted = "2026-01-02T00:00:00Z"
+    client.status |= {"reason": reason, "message": "said by the operator"}
+    assert ("said by the operator" in rag(*arguments).output) == told
+
+
 def test_of_a_pipeline_that_is_being_deleted_nothing_is_asked(rag: Command, client: FakeClient) -> None:
     client.deleted = "2026-01-02T00:00:00Z"
     result = rag("abort", "handbook")
