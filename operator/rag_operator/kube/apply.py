@@ -65,10 +65,14 @@ async def _create(client: Client, manifest: Mapping[str, Any]) -> Object | None:
     meta = manifest["metadata"]
     try:
         return await client.create(manifest)
-    except errors.Conflict:
+    except errors.Conflict as error:
         found = await client.get(of(manifest), meta.get("namespace"), meta["name"])
         if found is not None and controller(found["metadata"]) == controller(meta):
             return found  # ours, from a pass that died before it heard the answer
+        if found is not None and names.LABEL_PIPELINE not in (found["metadata"].get("labels") or {}):
+            # Nor is it of a pipeline that was deleted, which goes by itself: waiting would be waiting for ever, without a word.
+            message = f"failed to make {manifest['kind']} {meta['name']}: somebody else's has that name"
+            raise errors.Invalid(message, status=409) from error
         raise
 
 

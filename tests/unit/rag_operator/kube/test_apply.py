@@ -131,3 +131,16 @@ async def test_a_job_that_a_dead_pass_made_is_ours_and_somebody_elses_is_not() -
 def test_a_job_that_exists_is_never_written_again() -> None:
     body = manifest("Job", "batch/v1", backoffLimit=1)
     assert apply.difference(body, stored(body, annotations={}, ours={})) is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "error"),
+    [({"app": "theirs"}, errors.Invalid), ({names.LABEL_PIPELINE: "p"}, errors.Conflict)],
+    ids=["somebody else's", "of a pipeline that was deleted"],
+)
+async def test_a_job_whose_name_is_taken_is_refused_unless_what_has_it_goes_by_itself(
+    labels: dict[str, str], error: type[errors.ApiError]
+) -> None:
+    server: Any = Server(exists={"metadata": {"name": "x", "labels": labels}})
+    with pytest.raises(error):
+        await apply.bring(server, manifest("Job", "batch/v1"), None)
