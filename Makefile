@@ -82,9 +82,13 @@ demo-down: venv ## Take the demo away, and the cluster with it
 	$(PY) -m cluster down
 
 # ---------------------------------------------------------------- tests
+# By another name, for `make -n` really runs a line that has MAKE in it.
+TWO_AT_A_TIME := $(MAKE) --no-print-directory --jobs=2 --output-sync=target
 .PHONY: test lint unit simulation api integration e2e campaign
 test: ## Set everything up and run every test
-	@for target in lint unit simulation api integration e2e; do $(MAKE) --no-print-directory $$target; done
+	@$(MAKE) --no-print-directory lint
+	@$(TWO_AT_A_TIME) simulation unit api
+	@for target in integration e2e; do $(MAKE) --no-print-directory $$target; done
 	$(DONE)
 
 lint: venv ## Style, types, import contracts, generated files
@@ -108,16 +112,37 @@ api: venv ## The API against a real API server
 	$(PYTEST) tests/api
 	$(DONE)
 
+# Both halves wait more than they compute, and share no server.
 integration: venv ## The data plane against a real Milvus; the operator against a real API server, with faults
-	$(PYTEST) -m "not campaign" tests/integration
+	$(TWO_AT_A_TIME) integration-operator integration-data
 	$(DONE)
 
+.PHONY: integration-operator integration-data
+# How fast a server starts is measured last, when no other starts beside it.
+OPERATOR := tests/integration/operator tests/integration/cluster
+integration-operator:
+	@$(PYTEST) -m "not campaign" $(OPERATOR)
+
+integration-data:
+	@$(PYTEST) -m "not campaign" $(addprefix --ignore=,$(OPERATOR)) tests/integration
+
+# Rollouts wait more than they compute, and each test has a namespace and an operator of its own: two at a time.
+LONGEST := tests/e2e/test_rollout_models.py tests/e2e/test_rollout_builds.py
+ROLLOUTS := $(wildcard tests/e2e/test_rollout_*.py) tests/e2e/test_documented_commands.py
 e2e: venv ## Real cluster, real images
 	$(PY) -m cluster up
 	$(PY) -m cluster images $(PIPELINE_IMAGES)
-	status=0; $(PYTEST) -m "not campaign" --ignore=tests/e2e/vllm tests/e2e || status=$$?; \
+	status=0; $(PYTEST) -m "not campaign" --ignore=tests/e2e/vllm $(addprefix --ignore=,$(ROLLOUTS)) tests/e2e || status=$$?; \
+	  $(TWO_AT_A_TIME) rollouts-long rollouts-others || status=$$?; \
 	  [ "$${KEEP_CLUSTER:-}" ] || $(PY) -m cluster down; exit $$status
 	$(DONE)
+
+.PHONY: rollouts-long rollouts-others
+rollouts-long:
+	@$(PYTEST) -m "not campaign" $(filter $(LONGEST),$(ROLLOUTS))
+
+rollouts-others:
+	@$(PYTEST) -m "not campaign" $(filter-out $(LONGEST),$(ROLLOUTS))
 
 .PHONY: bench-embedder bench-gateway
 bench-embedder: venv ## The embedder beside infinity-emb, in one run (about 8 minutes; 5.6 GB the first time)
@@ -132,10 +157,12 @@ bench-gateway: venv ## What the gateway adds to its upstreams' time
 e2e-vllm: venv ## A pipeline whose generator is vLLM on a CPU (builds an image of 3 GB)
 	$(PY) -m cluster up
 	$(PY) -m cluster images $(PIPELINE_IMAGES) generator tiny-llm
-	RAG_VLLM=1 $(PYTEST) tests/e2e/vllm
+	$(PYTEST) tests/e2e/vllm
 	$(DONE)
 
-campaign: venv ## The fault campaigns, whole (hours)
+campaign: venv ## The fault campaigns, whole (hours); vLLM's tests are e2e-vllm's alone
 	RAG_CAMPAIGN=1 $(PYTEST) tests/simulation tests/integration
-	$(PY) -m cluster up && $(PY) -m cluster images $(PIPELINE_IMAGES) && RAG_CAMPAIGN=1 $(PYTEST) tests/e2e
+	$(PY) -m cluster up
+	$(PY) -m cluster images $(PIPELINE_IMAGES)
+	RAG_CAMPAIGN=1 $(PYTEST) --ignore=tests/e2e/vllm tests/e2e
 	$(DONE)

@@ -1,5 +1,5 @@
 -- Health of a RAGPipeline for Argo CD: resource.customizations.health.ragops.dev_RAGPipeline in the ConfigMap argocd-cm.
--- Suspended at an approval, Degraded while what Git asks for was rejected or does not serve, otherwise as kstatus says.
+-- Suspended at an approval, Degraded while what Git asks for was rejected or what served does not serve, otherwise as kstatus says.
 local health = {status = "Progressing", message = "the operator has not seen it yet"}
 local status = obj.status
 if status == nil or status.conditions == nil then
@@ -41,17 +41,20 @@ if candidate ~= nil and candidate.waitingFor ~= nil and candidate.waitingFor ~= 
   return health
 end
 
+-- The operator may be bringing it back: that nobody is answered meanwhile is no progress.
+if status.phase == "Degraded" then
+  health.status = "Degraded"
+  if is("Ready", "False") then
+    health.message = conditions["Ready"].message or health.message
+  end
+  return health
+end
+
 if is("Reconciling", "True") then
   return health
 end
 
 if is("Ready", "True") then
   health.status = "Healthy"
-  return health
-end
-
-if is("Ready", "False") then
-  health.status = "Degraded"
-  health.message = conditions["Ready"].message or health.message
 end
 return health

@@ -25,7 +25,9 @@ ERRORS = _counter("rag_operator_errors", "Passes that failed, by reason.", ["rea
 WRITES = _counter("rag_operator_writes", "Writes sent to the API server, by kind.", ["kind"])
 WATCH_EVENTS = _counter("rag_operator_watch_events", "Events that watches brought, by kind.", ["kind"])
 WATCH_MISSED = _counter("rag_operator_watch_missed", "Objects that a complete list had and a watch had lost.", ["kind"])
-TRANSITIONS = _counter("rag_operator_transitions", "Transitions of pipelines and rollouts, by reason; each has an Event.", ["reason"])
+TRANSITIONS = _counter(
+    "rag_operator_transitions", "Transitions of pipelines and rollouts, by reason; each has an Event, unless it was refused.", ["reason"]
+)
 QUEUE_DEPTH = _gauge("rag_operator_queue_depth", "Pipelines that are due now.")
 QUEUE_AGE = _gauge("rag_operator_queue_age_seconds", "How long the oldest due pipeline has waited.")
 LEADING = _gauge("rag_operator_leading", "Whether this replica leads.")

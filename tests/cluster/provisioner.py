@@ -24,6 +24,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,14 @@ def _watch(api: Api, path: str, changed: queue.Queue[str]) -> None:
         changed.put(path)
 
 
+def await_change(changed: queue.Queue[str], patience: float | None) -> None:
+    """Return at the next event, or after so many seconds; one look serves all events so far."""
+    with suppress(queue.Empty):
+        changed.get(timeout=patience)
+        while True:
+            changed.get_nowait()
+
+
 def main() -> None:
     """Watch and reconcile until the process is stopped."""
     api, directory = Api(Path(sys.argv[1])), Path(sys.argv[2])
@@ -162,16 +171,15 @@ def main() -> None:
     for path in (_CLAIMS, _VOLUMES):
         threading.Thread(target=_watch, args=(api, path, changed), daemon=True).start()
     os.umask(0)
+    patience: float | None = None
     while True:
-        changed.get()
-        while not changed.empty():  # one look serves all events so far
-            changed.get()
+        await_change(changed, patience)
         try:
             reconcile(api, directory)
+            patience = None
         except (OSError, urllib.error.URLError, http.client.HTTPException) as error:
             print(f"failed to reconcile, trying again: {error}", flush=True)
-            time.sleep(_RETRY_SECONDS)
-            changed.put("retry")
+            patience = _RETRY_SECONDS
 
 
 if __name__ == "__main__":

@@ -141,6 +141,10 @@ class Traffic:
         """What was answered after the monotonic time `at`."""
         return summarize([answer for answer in self.answers if answer.at >= at])
 
+    def between(self, start: float, end: float) -> Summary:
+        """What was answered from one monotonic time to another."""
+        return summarize([answer for answer in self.answers if start <= answer.at < end])
+
     def summary(self) -> Summary:
         """What was answered so far."""
         return summarize(self.answers)

@@ -31,6 +31,7 @@ class EmbedderDouble(Double):
         self.model = model
         self.fingerprint = fingerprint or f"print-{dimensions}"
         self.names_fingerprint = names_fingerprint
+        self.packed: str | None = None  # the fingerprint that its card names instead: of weights that were packed anew, vectors stay
         self.max_tokens: int | None = None  # of one text, as its card says
         self.tokenizer: bytes | None = None  # what it offers as one
         self.fault: str | None = None
@@ -55,7 +56,7 @@ class EmbedderDouble(Double):
             return refusal(401, "no such key")
         card = ModelCard(
             id=self.model,
-            fingerprint=self.fingerprint,
+            fingerprint=self.packed or self.fingerprint,
             dimensions=self.dimensions,
             max_tokens=self.max_tokens,
             query_prompt="query: ",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rag_runtime.contracts import collections as names
+from rag_runtime.milvus.errors import UnavailableError
 from rag_runtime.milvus.port import Facts
 from rag_runtime.milvus.rows import Chunk, LedgerRow
 from rag_runtime.milvus.schema import Owner, Shape
@@ -21,6 +22,7 @@ class MemoryStore:
         self.ledger: dict[str, LedgerRow] = {}
         self.on_call: Callable[[str, Any], None] = lambda method, argument: None
         self.refused: list[str] = []
+        self.loaded = True
         self._lock = threading.RLock()
 
     def create(self, shape: Shape, owner: Owner) -> None:
@@ -33,11 +35,21 @@ class MemoryStore:
     def load(self, replicas: int = 1) -> list[str]:
         """Always loaded."""
         self.on_call("load", replicas)
+        self.loaded = True
         return self.refused
+
+    def release(self) -> None:
+        """As a server does: what is not loaded cannot be read."""
+        self.on_call("release", None)
+        self.loaded = False
 
     def facts(self) -> Facts:
         """A small server."""
-        return Facts(1, 8, "FLAT", "COSINE", loaded=True, pending_rows=0, properties={})
+        return Facts(1, 8, "FLAT", "COSINE", loaded=self.loaded, pending_rows=0, properties={})
+
+    def _readable(self) -> None:
+        if not self.loaded:
+            raise UnavailableError("collection not loaded")
 
     def insert_chunks(self, chunks: Sequence[Chunk]) -> None:
         """Keep them."""
@@ -79,10 +91,12 @@ class MemoryStore:
 
     def present(self, keys: Sequence[str]) -> set[str]:
         """Of these keys."""
+        self._readable()
         return {key for key in keys if key in self.chunks}
 
     def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
         """Of these documents."""
+        self._readable()
         with self._lock:
             return [chunk for chunk in self.chunks.values() if chunk.document in documents]
 
@@ -92,6 +106,7 @@ class MemoryStore:
 
     def chunks_by_key(self, keys: Sequence[str]) -> list[Chunk]:
         """With these keys."""
+        self._readable()
         return [self.chunks[key] for key in keys if key in self.chunks]
 
     def with_vectors(self, keys: Sequence[str]) -> list[Chunk]:
@@ -104,10 +119,12 @@ class MemoryStore:
 
     def scan_chunks(self, *, vectors: bool = False) -> Iterator[list[Chunk]]:
         """One page."""
+        self._readable()
         yield list(self.chunks.values())
 
     def scan_keys(self) -> Iterator[list[tuple[str, str]]]:
         """One page."""
+        self._readable()
         yield [(chunk.key, chunk.document) for chunk in self.chunks.values()]
 
     def scan_ledger(self, low: int = 0, high: int = names.BUCKETS) -> Iterator[list[LedgerRow]]:
@@ -119,6 +136,7 @@ class MemoryStore:
 
     def count_chunks(self) -> int:
         """All."""
+        self._readable()
         return len(self.chunks)
 
     def drop(self, owner: Owner) -> bool:

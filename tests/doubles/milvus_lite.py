@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from cluster.processes import free_port
 from polling import until
 
 START_SECONDS = 120.0
@@ -21,8 +22,7 @@ class MilvusLite:
 
     def __enter__(self) -> Self:
         self.directory = Path(tempfile.mkdtemp(prefix="rag-milvus-lite-"))
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()  # until the server has it, the kernel gives it to nobody
         self.address = f"127.0.0.1:{port}"
         program = Path(sys.executable).parent / "milvus-lite"
         command = [str(program), "server", "--data-dir", str(self.directory), "--host", "127.0.0.1", "--port", str(port)]

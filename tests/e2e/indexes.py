@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pytest
 from pymilvus import MilvusClient
 
+from cluster.commands import ClusterError
 from cluster.network import NODE_ADDRESS
 from demo.pipeline import Model
 from e2e.rollouts import NAME, Library, pipeline
@@ -65,6 +67,24 @@ def milvus(handbook: Library) -> Iterator[MilvusClient]:
     finally:
         client.close()
         handbook.namespace.kubectl("delete", "service", service)
+
+
+def equal_to_fresh_builds(handbook: Library, wanted: dict[str, Model]) -> None:
+    """The indexes that are kept hold exactly what an index that is built now holds; `wanted` says the model of each role."""
+    with milvus(handbook) as client:
+        for role, model in wanted.items():
+            index = handbook.index(role)["spec"]["collection"]
+            with fresh(handbook, model) as built:
+                left: list[str] = []
+
+                def same(index: str = index, built: str = built, left: list[str] = left) -> bool:
+                    left[:] = differences(client, index, built)
+                    return not left
+
+                try:
+                    handbook.until(f"the {role} index equal to a fresh build", same, 90)
+                except ClusterError:
+                    pytest.fail(f"the {role} index differs from a fresh build: {left[:10]}")
 
 
 def differences(client: MilvusClient, found: str, wanted: str) -> list[str]:

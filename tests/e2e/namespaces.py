@@ -27,6 +27,11 @@ class Namespace:
         found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-o", "json", "--show-managed-fields"))
         return found
 
+    def listed(self, kinds: str, label: str) -> list[dict[str, Any]]:
+        """Every object of these kinds that a label selector matches."""
+        found: list[dict[str, Any]] = json.loads(self.kubectl("get", kinds, "-l", label, "-o", "json"))["items"]
+        return found
+
     def exists(self, kind: str, name: str) -> bool:
         return bool(self.kubectl("get", kind, name, "--ignore-not-found", "-o", "name").strip())
 
@@ -36,6 +41,11 @@ class Namespace:
     def run_python(self, pod: str, code: str) -> str:
         """Run Python code in a pod that has an interpreter."""
         return self.kubectl("exec", pod, "--", "python", "-c", code)
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    """Whether the kubelet calls a pod ready."""
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", ()))
 
 
 def has_service_account(cluster: Cluster, namespace: str) -> bool:

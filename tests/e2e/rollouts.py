@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 
 from cluster.full import Cluster
@@ -53,6 +54,19 @@ class Library:
     def role(self, role: str) -> str:
         return str((self.status().get(role) or {}).get("revision", ""))
 
+    def index(self, role: str) -> dict[str, Any]:
+        """The RAGIndex of the revision in this role."""
+        return self.namespace.get("ragindex", self.status()[role]["index"])
+
+    def candidate(self) -> dict[str, Any]:
+        """What the status says of the candidate; nothing while there is none."""
+        found: dict[str, Any] = self.status().get("candidate") or {}
+        return found
+
+    def waits(self) -> bool:
+        """Whether a candidate waits for somebody's approval."""
+        return bool(self.candidate().get("waitingFor"))
+
     def decisions(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.status().get("decisions") or []
         return found
@@ -82,6 +96,26 @@ class Library:
         """Wait for the first revision to serve, and for its answers to come through the node port."""
         self.until("the first revision to serve", lambda: self.status().get("phase") == "Ready")
         self.until("the first answer", lambda: asyncio.run(answers(self.load(1))))
+
+    def until_answered_by_stable(self, traffic: Traffic) -> None:
+        """Wait until twenty answers in a row are whole and come from the stable revision."""
+        seen = len(traffic.answers)
+
+        def answered() -> bool:
+            stable, late = self.role("stable"), traffic.answers[seen + 20 :][-20:]
+            return len(late) == 20 and all(answer.status == httpx.codes.OK and answer.revision == stable for answer in late)
+
+        self.until("answers by the stable revision", answered, 120)
+
+    def under_load(self, story: Callable[[Traffic], None], clients: int = 8, path: str = RETRIEVE) -> Traffic:
+        """Tell a story to its end while clients ask all the time, and return what they were answered."""
+
+        async def asked() -> Traffic:
+            async with self.load(clients, path) as traffic:
+                await asyncio.to_thread(story, traffic)
+            return traffic
+
+        return asyncio.run(asked())
 
     def load(self, clients: int = 8, path: str = RETRIEVE) -> Traffic:
         """Clients of the public port, and witnesses at the preview port."""
@@ -128,6 +162,7 @@ def pipeline(library: Library, model: Model, policy: dict[str, Any]) -> dict[str
     local = spec["embedder"]["local"]
     local["dimensions"] = model.dimensions
     local["model"]["name"] = model.name
+    local["pod"]["resources"]["requests"]["cpu"] = "50m"  # so that the node has room for several tests, also while HPAs scale up
     local["model"]["source"]["image"] = {"reference": library.namespace.cluster.image("models"), "path": model.path}
     spec["gateway"] |= {"pod": SMALL}
     spec["indexer"] = {"pod": SMALL}
@@ -175,8 +210,6 @@ class RolloutBucket:
     name: str
 
     def fill(self) -> None:
-        import httpx
-
         authorization = f"AWS4-HMAC-SHA256 Credential={corpus.ACCESS_KEY}/20260101/us-east-1/s3/aws4_request"
         reply = httpx.put(f"{self.endpoint}/{self.name}", trust_env=False, timeout=30, headers={"authorization": authorization})
         reply.raise_for_status()

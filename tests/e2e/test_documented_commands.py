@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -41,13 +40,6 @@ class Reader:
 
     def role(self, role: str) -> str:
         return self.handbook.role(role)
-
-    def candidate(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.handbook.status().get("candidate") or {}
-        return found
-
-    def waits(self) -> bool:
-        return bool(self.candidate().get("waitingFor"))
 
     def asks_for(self, verb: str) -> None:
         """One of the verbs, which the operator must carry out."""
@@ -140,8 +132,8 @@ def a_new_model_and_back(reader: Reader) -> None:
     plan = " ".join(reader.shell.run("kubectl rag plan pipeline.yaml").split())
     assert all(word in plan for word in (f"stable is {static}", "+ embedder", "+ index", "- embedder", "- index", "chunks to embed about"))
     reader.handbook.apply(OTHER, **BY_HAND)
-    reader.until("the candidate to wait for approval", reader.waits)
-    other = reader.candidate()["revision"]
+    reader.until("the candidate to wait for approval", reader.handbook.waits)
+    other = reader.handbook.candidate()["revision"]
     assert other in plan
     reader.asks_for(f"promote {NAME}")
     reader.handbook.until_decided("Promoted", 2)
@@ -153,14 +145,14 @@ def a_new_model_and_back(reader: Reader) -> None:
 def tried_again_aborted_and_forced(reader: Reader) -> None:
     static, decided = reader.role("stable"), len(reader.handbook.decisions())
     reader.asks_for(f"retry {NAME}")
-    reader.until("the candidate to wait again", reader.waits)
-    other = reader.candidate()["revision"]
+    reader.until("the candidate to wait again", reader.handbook.waits)
+    other = reader.handbook.candidate()["revision"]
     reader.asks_for(f"abort {NAME}")
     reader.handbook.until_decided("Aborted", decided + 1)
-    reader.until("the candidate to be gone", lambda: not reader.candidate())
+    reader.until("the candidate to be gone", lambda: not reader.handbook.candidate())
     assert reader.role("stable") == static
     reader.asks_for(f"retry {NAME}")
-    reader.until("the candidate to be back", lambda: bool(reader.candidate()))
+    reader.until("the candidate to be back", lambda: bool(reader.handbook.candidate()))
     reader.asks_for(f"promote {NAME} --full")
     reader.until("the candidate to be promoted", lambda: reader.role("stable") == other)
 
@@ -169,4 +161,4 @@ def the_other_verbs(reader: Reader) -> None:
     index = reader.handbook.status()["stable"]["index"]
     reader.asks_for(f"approve-deletions {NAME}")
     reader.asks_for(f"reindex {NAME}")
-    reader.until("an index that is built anew", lambda: reader.candidate().get("index", index) != index)
+    reader.until("an index that is built anew", lambda: reader.handbook.candidate().get("index", index) != index)

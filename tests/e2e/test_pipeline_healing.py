@@ -17,9 +17,11 @@ from cluster.full import Cluster
 from cluster.processes import wait_until
 from e2e.namespaces import Namespace, has_service_account
 from e2e.test_chart_install import CHART, NAME, Installed, chart_values, manifests
+from polling import within
 
 ROOT = Path(__file__).parents[2]
 AT_REST = 30.0  # seconds
+QUIET = 5.0  # without a write the last change is over; what is measured begins after it
 HEALED = 10.0
 RECOVERED = 60.0
 MADE = 1.0  # by when children that wait for nothing exist
@@ -125,15 +127,15 @@ def test_children_that_wait_for_nothing_exist_within_a_second_of_the_apply(runni
 @pytest.mark.own_cluster  # the audit log of somebody else's cluster cannot be read
 def test_at_rest_nothing_is_written_while_documents_are_listed_and_others_touch_what_is_theirs(running: Installed) -> None:
     wait_until(lambda: ready(running), RECOVERED, "the pipeline to be Ready", 1)
-    time.sleep(5)  # the last status of the last change; what is measured begins after it
+    wait_until(lambda: not writes(running, time.time() - QUIET), RECOVERED, "the last status of the last change to be written", 1)
     began = time.time()
     running.namespace.kubectl("annotate", "deployment", f"{NAME}-gateway", "example.com/note=mine", "--overwrite")
-    time.sleep(AT_REST)
+    within(lambda: writes(running, began), AT_REST, every=1)  # a write ends it
     assert writes(running, began) == {}
 
 
 def test_every_child_that_is_deleted_is_back_within_seconds_and_the_pipeline_answers_again(running: Installed) -> None:
-    listed = json.loads(running.namespace.kubectl("get", KINDS, "-l", f"ragops.dev/pipeline={NAME}", "-o", "json"))["items"]
+    listed = running.namespace.listed(KINDS, f"ragops.dev/pipeline={NAME}")
     slow = {}
     for body in listed:
         kind, name, uid = body["kind"], body["metadata"]["name"], body["metadata"]["uid"]

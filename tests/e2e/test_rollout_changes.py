@@ -1,34 +1,29 @@
-"""What a change does not do: a new layout embeds nothing, other passages start no pod, a renamed Secret costs no answer.
-
-And a rollout survives what is killed under it.
-"""
+"""What a change does not do: a new layout embeds nothing, other passages start no pod, a renamed Secret costs no answer."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.full import Cluster
-from demo.pipeline import MINILM, STATIC
+from demo.pipeline import STATIC
 from demo.traffic import QUERY, Traffic
 from e2e import keyed_generator
-from e2e.namespaces import Namespace
+from e2e.namespaces import is_ready
 from e2e.rollouts import NAME, Library, fresh_namespace, library, pipeline
+from rag_indexer.probes import TEXTS as PROBES
 from rag_operator import names
 from rag_operator.desired import credentials
 from rag_runtime.contracts.routing import TABLE_KEY, RoutingTable
 
 QUICK = {"canary": {"steps": [{"setWeight": 50}]}, "evaluation": None}
 BY_HAND = {"canary": {"steps": [{"setWeight": 50}, {"pause": {}}]}, "evaluation": None}
+OWN = f"{names.LABEL_PIPELINE}={NAME}"
 OLD, NEW = "llm-old", "llm-new"  # Secrets, each with a key of its own
-KILLED = ("rag-operator", "gateway", "embedder", "indexer", "milvus")
 
 
 @pytest.fixture(scope="module")
@@ -54,29 +49,53 @@ def four_shards(spec: dict[str, Any]) -> None:
     spec["vectorStore"]["milvus"]["shards"] = 4
 
 
-def pods(handbook: Library, kind: str) -> set[str]:
-    found = handbook.namespace.kubectl("get", "pods", "-l", f"ragops.dev/kind={kind}", "-o", "jsonpath={.items[*].metadata.uid}")
-    return set(found.split())
+@dataclass(frozen=True)
+class Made:
+    """What there is of a pipeline: UIDs by kind, and how many texts of documents each embedder pod has computed."""
+
+    objects: dict[str, frozenset[str]]
+    embedded: dict[str, float]
+
+    def embeds_nothing_since(self, before: Made) -> bool:
+        """Whether the same embedders computed no document in between, but perhaps the texts by which an embedder is recognised."""
+        same = self.embedded.keys() == before.embedded.keys()
+        return same and all(texts - before.embedded[uid] <= len(PROBES) for uid, texts in self.embedded.items())
+
+    def adds_nothing_to(self, before: Made) -> bool:
+        """Whether no pod was started, no Job and no index made, and no document embedded in between."""
+        return self.embeds_nothing_since(before) and all(uids <= before.objects[kind] for kind, uids in self.objects.items())
 
 
-def index_status(handbook: Library) -> dict[str, Any]:
-    found: dict[str, Any] = handbook.namespace.get("ragindex", handbook.status()["stable"]["index"])["status"]
-    return found
+def made(handbook: Library) -> Made:
+    listed = handbook.namespace.listed("pods,jobs,ragindexes", OWN)
+    uids = {kind: frozenset(one["metadata"]["uid"] for one in listed if one["kind"] == kind) for kind in ("Pod", "Job", "RAGIndex")}
+    embedders = [
+        one["metadata"] for one in listed if one["kind"] == "Pod" and one["metadata"]["labels"][names.LABEL_KIND] == names.KIND_EMBEDDER
+    ]
+    return Made(uids, {pod["uid"]: embedded(handbook, pod["name"]) for pod in embedders})
 
 
-def test_other_passages_start_no_pod_and_build_no_index(served: Library) -> None:
-    before = (pods(served, "embedder"), pods(served, "gateway"), served.status()["stable"]["index"])
+def embedded(handbook: Library, pod: str) -> float:
+    """The counter of an embedder pod for texts of documents."""
+    page = handbook.namespace.kubectl("get", "--raw", f"/api/v1/namespaces/{handbook.namespace.name}/pods/{pod}:9090/proxy/metrics")
+    samples = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
+    return sum(one.value for one in samples if one.name == "rag_embedder_texts_total" and one.labels["lane"] == "bulk")
+
+
+def test_other_passages_start_no_pod_and_embed_nothing(served: Library) -> None:
+    before = made(served)
+    assert sum(before.embedded.values()) > 0, "the counter counts"
     changed(served, lambda spec: spec["retrieval"].update(topK=5))
-    assert (pods(served, "embedder"), pods(served, "gateway"), served.status()["stable"]["index"]) == before
+    assert made(served).adds_nothing_to(before)
 
 
 def test_another_number_of_shards_embeds_nothing(served: Library) -> None:
-    before = (pods(served, "embedder"), index_status(served))
+    before, index = made(served), served.index("stable")["status"]
     changed(served, four_shards)
-    after = index_status(served)
-    assert pods(served, "embedder") == before[0]
+    after = served.index("stable")["status"]
+    assert made(served).embeds_nothing_since(before)
     assert (after["build"]["embedded"], after["observed"]["shards"]) == (0, 4)
-    assert after["sync"]["documents"] == before[1]["sync"]["documents"]
+    assert after["sync"]["documents"] == index["sync"]["documents"]
 
 
 @dataclass(frozen=True)
@@ -92,14 +111,14 @@ def secret(name: str, key: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"apiKey": key}}
 
 
-def generate(handbook: Library, policy: dict[str, Any], by: str, top_k: int) -> None:
-    """Have answers written by the generator, asked with the key in this Secret."""
+def generate(handbook: Library, policy: dict[str, Any], by: str, top_k: int, *, model: str = "any", system: str = "") -> None:
+    """Have answers written by the generator, asked for this model with the key in this Secret."""
     document = pipeline(handbook, STATIC, policy)
     spec = document["spec"]
     four_shards(spec)  # as the test before left it: no index is built
     spec["retrieval"]["topK"] = top_k
-    external = {"url": keyed_generator.url(handbook.namespace), "model": "any", "credentialsSecretRef": {"name": by}}
-    spec["generator"] = {"external": external, "sampling": {"maxTokens": 64}}
+    external = {"url": keyed_generator.url(handbook.namespace), "model": model, "credentialsSecretRef": {"name": by}}
+    spec["generator"] = {"external": external, "sampling": {"maxTokens": 64}, "prompt": {"system": system}}
     handbook.namespace.apply(document)
 
 
@@ -111,12 +130,9 @@ def named(handbook: Library) -> frozenset[str]:
 
 def look(handbook: Library) -> Look:
     before = named(handbook)
-    label = f"ragops.dev/kind=gateway,ragops.dev/pipeline={NAME}"
-    listed = json.loads(handbook.namespace.kubectl("get", "pods", "-l", label, "-o", "json"))["items"]
     found: dict[bool, list[frozenset[str]]] = {True: [], False: []}
-    for one in listed:
-        ready = any(each["type"] == "Ready" and each["status"] == "True" for each in one["status"].get("conditions", ()))
-        found[ready].append(frozenset(part.secret for part in credentials.mounted(one["spec"])))
+    for one in handbook.namespace.listed("pods", f"{OWN},{names.LABEL_KIND}={names.KIND_GATEWAY}"):
+        found[is_ready(one)].append(frozenset(part.secret for part in credentials.mounted(one["spec"])))
     return Look(before & named(handbook), tuple(found[True]), tuple(found[False]))
 
 
@@ -127,21 +143,17 @@ def replaced(handbook: Library, looks: list[Look]) -> bool:
     return bool(last.ready) and {last.named, *last.ready, *last.others} == {frozenset({NEW})}
 
 
-async def _renaming(handbook: Library, count: int, looks: list[Look]) -> Traffic:
-    async with handbook.load(path=QUERY) as traffic:
-        await asyncio.to_thread(generate, handbook, BY_HAND, OLD, 6)
-        waits = lambda: bool((handbook.status().get("candidate") or {}).get("waitingFor"))  # noqa: E731
-        await asyncio.to_thread(handbook.until, "both revisions to answer", waits)
-        await asyncio.to_thread(generate, handbook, BY_HAND, NEW, 6)
-        await asyncio.to_thread(handbook.until, f"{NEW} instead of {OLD}", lambda: replaced(handbook, looks), 300)
-        # Nobody needs the old key any more: it is revoked while both revisions still answer.
-        await asyncio.to_thread(keyed_generator.forget, handbook.namespace, "old")
-        await asyncio.to_thread(handbook.namespace.kubectl, "delete", "secret", OLD)
-        assert ": Done" in await asyncio.to_thread(handbook.rag, "promote", NAME)
-        await asyncio.to_thread(handbook.until_decided, "Promoted", count)
-        seen = len(traffic.answers)
-        await asyncio.to_thread(handbook.until, "answers by the new revision", lambda: _answered(traffic, seen, handbook), 120)
-    return traffic
+def rename(handbook: Library, traffic: Traffic, count: int, looks: list[Look]) -> None:
+    generate(handbook, BY_HAND, OLD, 6)
+    handbook.until("both revisions to answer", handbook.waits)
+    generate(handbook, BY_HAND, NEW, 6)
+    handbook.until(f"{NEW} instead of {OLD}", lambda: replaced(handbook, looks), 300)
+    # Nobody needs the old key any more: it is revoked while both revisions still answer.
+    keyed_generator.forget(handbook.namespace, "old")
+    handbook.namespace.kubectl("delete", "secret", OLD)
+    assert ": Done" in handbook.rag("promote", NAME)
+    handbook.until_decided("Promoted", count)
+    handbook.until_answered_by_stable(traffic)
 
 
 def test_a_secret_that_is_renamed_during_a_rollout_costs_no_answer(served: Library) -> None:
@@ -153,7 +165,7 @@ def test_a_secret_that_is_renamed_during_a_rollout_costs_no_answer(served: Libra
         generate(served, QUICK, OLD, 5)
         served.until_decided("Promoted", count + 1)
         before = served.role("stable")
-        seen = asyncio.run(_renaming(served, count + 2, looks)).summary()
+        seen = served.under_load(lambda traffic: rename(served, traffic, count + 2, looks), path=QUERY).summary()
     assert (seen.failed, seen.mixed) == (0, 0), seen
     assert seen.witnessed > 0
     assert set(seen.by_revision) == {before, served.role("stable")}
@@ -163,40 +175,9 @@ def test_a_secret_that_is_renamed_during_a_rollout_costs_no_answer(served: Libra
     assert any(frozenset({OLD, NEW}) in mounted for mounted in early), looks
 
 
-@pytest.mark.parametrize("seed", range(20 if os.environ.get("RAG_CAMPAIGN") else 1))
-def test_a_rollout_survives_everything_being_killed_once(make_namespace: Callable[..., Namespace], seed: int) -> None:
-    chance = random.Random(seed)
-    with library(make_namespace()) as handbook:
-        handbook.apply(STATIC, **QUICK)
-        handbook.until_answering()
-        traffic = asyncio.run(_killing(handbook, chance))
-        assert handbook.role("stable") == traffic.answers[-1].revision
-        assert traffic.summary().mixed == 0
-        # Milvus has one pod here: while it is away a question is refused, never answered wrongly.
-        assert {answer.status for answer in traffic.answers} <= {200, 502, 503}, traffic.summary()
-
-
-async def _killing(handbook: Library, chance: random.Random) -> Traffic:
-    async with handbook.load() as traffic:
-        await asyncio.to_thread(handbook.apply, MINILM, **QUICK)
-        for kind in chance.sample(KILLED, len(KILLED)):
-            await asyncio.sleep(chance.uniform(1, 15))  # the random moment
-            await asyncio.to_thread(kill, handbook, kind, chance)
-        await asyncio.to_thread(handbook.until_decided, "Promoted", 2)
-        seen = len(traffic.answers)
-        await asyncio.to_thread(handbook.until, "answers by the new revision", lambda: _answered(traffic, seen, handbook), 120)
-    return traffic
-
-
-def _answered(traffic: Traffic, seen: int, handbook: Library) -> bool:
-    late = traffic.answers[seen + 20 :]
-    return bool(late) and all(answer.status == 200 and answer.revision == handbook.role("stable") for answer in late[-20:])
-
-
-def kill(handbook: Library, kind: str, chance: random.Random) -> None:
-    """Kill one pod of a kind at once; one that is just gone is not there to be killed."""
-    label = "app.kubernetes.io/name=rag-operator" if kind == "rag-operator" else f"ragops.dev/kind={kind},ragops.dev/pipeline={NAME}"
-    listed = json.loads(handbook.namespace.kubectl("get", "pods", "-l", label, "-o", "json"))["items"]
-    if listed:
-        name = chance.choice(listed)["metadata"]["name"]
-        handbook.namespace.kubectl("delete", "pod", name, "--grace-period=0", "--force", "--wait=false", "--ignore-not-found")
+@pytest.mark.parametrize("change", [{"model": "another"}, {"model": "another", "system": "Answer in one sentence."}], ids=["llm", "prompt"])
+def test_another_llm_or_prompt_starts_no_pod_and_embeds_nothing(served: Library, change: dict[str, str]) -> None:
+    before, was = made(served), served.role("stable")
+    generate(served, QUICK, NEW, 6, **change)
+    served.until("the change to be promoted", lambda: served.role("stable") != was and served.status()["phase"] == "Ready")
+    assert made(served).adds_nothing_to(before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from simulation import specs
 from simulation.run import Run, over, passed, phase, rested, waits_for, weight
-from simulation.telling import GATED, Told, approved, first_revision
+from simulation.telling import GATED, Told, approved, first_revision, go_back, lose_status
 
 
 def candidate_dies_under_weight(run: Run) -> Told:
@@ -12,13 +12,14 @@ def candidate_dies_under_weight(run: Run) -> Told:
     run.world.apply("B", specs.HALF)
     yield waits_for("2")
     part = run.world.parts[specs.revision("B").embedder.name]
-    part.pods, part.hurt = 0, True
+    part.die()
     run.world.say("the pods of B-embedder die")
     run.world.touch(part)
     yield passed(300)
     part.hurt = False
     run.world.scale(part)
     yield weight("B", 50)
+    yield waits_for("2")
     run.world.annotate("promote", f"{specs.revision('B').name}/2")
     yield over
 
@@ -105,7 +106,7 @@ def weights_change_after_promotion(run: Run) -> Told:
     run.world.say("the weights of W-embedder change under their name")
     run.world.touch(run.world.parts[specs.revision("W").index.name])
     yield passed(60)
-    run.world.annotate("rollback", f"{specs.revision('A').name}/1")
+    go_back(run)
     yield over
 
 
@@ -122,14 +123,24 @@ def clock_is_set_back_and_forth(run: Run) -> Told:
     yield over
 
 
+def routing_table_is_deleted(run: Run) -> Told:
+    yield from first_revision(run)
+    run.world.apply("B", GATED)
+    yield weight("B", 5)
+    yield passed(300)
+    run.world.table = None
+    for gateway in run.world.gateways:
+        gateway.served, gateway.streams = 0, []
+    run.world.say("somebody deletes the routing table, and every gateway begins anew")
+    run.wake()
+    yield over
+
+
 def status_is_lost(run: Run) -> Told:
     yield from first_revision(run)
     run.world.apply("B", GATED)
     yield weight("B", 5)
-    run.world.status, run.world.status_version = {}, run.world.status_version + 1
-    run.invariants.record = run.record
-    run.world.say("status is lost")
-    run.wake()
+    lose_status(run)
     yield over
 
 

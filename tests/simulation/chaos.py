@@ -48,8 +48,7 @@ def _pods_die(world: World) -> None:
     if not parts:
         return
     part = world.chance.choice(parts)
-    part.hurt = part.disturbed = True
-    part.pods = 0
+    part.die()
     world.say(f"fault: the pods of {part.name} die")
     world.touch(part)
     world.after(60, lambda: _heal(world, part.name))

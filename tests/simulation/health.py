@@ -9,12 +9,18 @@ from typing import Any
 
 from lupa.lua54 import LuaRuntime
 
+from rag_operator.api.v1alpha1.index_status import RAGIndexStatus
+from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.api.v1alpha1.status import RAGPipelineStatus
+from rag_operator.model.observed import ComponentState
 from rag_operator.model.revision import Revision
+from rag_operator.status.index import index_conditions
 from rag_operator.status.situation import Part, Situation
 from rag_operator.status.summarize import summarize
 from simulation.operate import Pass
+from simulation.run import Run
 from simulation.specs import revision
+from simulation.stories import STORIES
 from simulation.world import World
 
 SCRIPTS = Path(__file__).parents[2] / "docs/argocd"
@@ -53,18 +59,25 @@ def kstatus(obj: dict[str, Any]) -> str:
 
 @dataclass
 class Watcher:
-    """Turns every pass into the object that a GitOps tool would see."""
+    """Turns every pass into the objects that a GitOps tool would see: before it, when the spec is new to the operator, and after it."""
 
     world: World
     before: RAGPipelineStatus = field(default_factory=RAGPipelineStatus)
     seen: list[dict[str, Any]] = field(default_factory=list)
+    indexes: list[tuple[dict[str, Any], ComponentState]] = field(default_factory=list)
+    generation: int = 0
+    _spec: RAGPipelineSpec | None = None
+    _told: dict[str, RAGIndexStatus] = field(default_factory=dict)
 
     def __call__(self, passed: Pass) -> None:
+        if self.world.spec is not self._spec:
+            self._spec, self.generation = self.world.spec, self.generation + 1
+            self._see()
         known: dict[str, Revision] = {**passed.observed.revisions}
         wanted = revision(self.world.letter, passed.record.reindex)
         known.setdefault(wanted.name, wanted)
         situation = Situation(
-            generation=1,
+            generation=self.generation,
             before=self.before,
             record=passed.plan.record,
             now=self.world.now,
@@ -75,5 +88,31 @@ class Watcher:
             parts={"VectorStore": READY, "Gateway": READY, "Indexer": READY, "Scaling": READY},
         )
         self.before = summarize(situation)
+        self._see()
+        for name, state in passed.observed.components.items():
+            if state.kind == "index":
+                self._see_index(name, state)
+
+    def _see(self) -> None:
         spec = {"suspend": self.world.spec.suspend}
-        self.seen.append({"metadata": {"generation": 1}, "spec": spec, "status": self.before.to_wire()})
+        self.seen.append({"metadata": {"generation": self.generation}, "spec": spec, "status": self.before.to_wire()})
+
+    def _see_index(self, name: str, state: ComponentState) -> None:
+        before = self._told.get(name, RAGIndexStatus())
+        found = index_conditions(state, before, self.world.spec.sources, 1, self.world.now)
+        status = self._told[name] = RAGIndexStatus(conditions=found)
+        self.indexes.append(({"spec": {"collecting": state.collecting}, "status": status.to_wire()}, state))
+
+
+def watch(story: str, seed: int | None = None) -> Watcher:
+    """A story and everything that GitOps tools see of it."""
+    run = Run(seed)
+    watcher = Watcher(run.world)
+    run.watched.append(watcher)
+    run.tell(STORIES[story])
+    return watcher
+
+
+def watched(story: str) -> list[dict[str, Any]]:
+    """The pipeline at every moment of a story."""
+    return watch(story).seen

@@ -43,6 +43,7 @@ class Pass:
     record: Record
     plan: Plan
     writes: tuple[Write, ...]
+    suspended: bool
 
 
 def observe(world: World, record: Record) -> Observed:
@@ -81,6 +82,8 @@ def _state(part: Part) -> ComponentState:
         stopped=part.stopped,
         collecting=part.collecting,
         dropped=part.dropped,
+        cold=part.cold,
+        woken=part.woken and part.work == "Sync",
     )
 
 
@@ -112,7 +115,7 @@ def begin(world: World, planner: Planner = plan) -> Pass:
     observed = observe(world, record)
     wanted = None if world.reference_missing else revision(world.letter, record.reindex)
     planned = planner(world.spec, wanted, observed, record, world.now + world.skew)
-    return Pass(observed, record, planned, tuple(_writes(world, observed, record, planned)))
+    return Pass(observed, record, planned, tuple(_writes(world, observed, record, planned)), world.spec.suspend)
 
 
 def _writes(world: World, observed: Observed, record: Record, planned: Plan) -> Iterator[Write]:
@@ -122,6 +125,7 @@ def _writes(world: World, observed: Observed, record: Record, planned: Plan) -> 
         yield status
     for keep in planned.keep:
         yield from _stand(world, keep)
+    yield from _temperatures(world, planned.keep)
     yield from _sizes(world, planned.keep)
     if planned.table is not None:
         yield _table(world, observed, record, planned.table)
@@ -165,6 +169,25 @@ def _stand(world: World, keep: Keep) -> Iterator[Write]:
             yield Write(f"resume {part.name}", lambda p=part: world.resume(p) if not p.collecting else None)  # type: ignore[misc]
 
 
+def _temperatures(world: World, keeps: tuple[Keep, ...]) -> Iterator[Write]:
+    # An index that revisions share is cold when it is cold for all of them.
+    asked: dict[str, bool] = {}
+    for keep in keeps:
+        found = world.revisions.get(keep.revision)
+        if found is not None:
+            asked[found.index.name] = asked.get(found.index.name, True) and keep.idle and keep.role == "retired"
+    for name, cold in asked.items():
+        part = world.parts.get(name)
+        if part is not None and part.built and cold != part.cold and not part.collecting:
+            yield Write(f"{'cool' if cold else 'warm'} {name}", lambda p=part, v=part.version, c=cold: _temper(world, p, v, c))  # type: ignore[misc]
+
+
+def _temper(world: World, part: Part, version: int, cold: bool) -> None:
+    _unchanged(world.exists(part) and part.version == version)
+    world.say(f"{part.name}: " + ("cold" if cold else "is loaded again"))
+    world.temper(part, cold=cold)
+
+
 def _collection(world: World, wanted: Revision) -> str:
     standing = world.parts.get(wanted.index.name)
     if standing is not None:
@@ -191,11 +214,17 @@ def _sizes(world: World, keeps: tuple[Keep, ...]) -> Iterator[Write]:
         if part is not None and wanted is None and part.wanted_pods:
             yield Write(f"idle {name}", lambda p=part: _resize(world, p, 0, 0))  # type: ignore[misc]
         elif part is not None and wanted is not None and (part.floor != wanted or not part.wanted_pods):
-            yield Write(f"size {name}", lambda p=part, f=wanted: _resize(world, p, f, max(1, f, p.wanted_pods)))  # type: ignore[misc]
+            yield Write(f"size {name}", lambda p=part, v=part.floors_set, f=wanted: _size(world, p, v, f))  # type: ignore[misc]
+
+
+def _size(world: World, part: Part, seen: int, floor: int) -> None:
+    _unchanged(part.floors_set == seen)
+    _resize(world, part, floor, max(1, floor, part.wanted_pods))
 
 
 def _resize(world: World, part: Part, floor: int, pods: int) -> None:
     part.floor, part.wanted_pods = floor, pods
+    part.floors_set += 1
     part.version += 1
     world.say(f"{part.name}: " + (f"at least {max(1, floor)} pods" if pods else "idle"))
     world.scale(part)
@@ -204,8 +233,7 @@ def _resize(world: World, part: Part, floor: int, pods: int) -> None:
 
 def _table(world: World, observed: Observed, record: Record, intent: TableIntent) -> Write:
     seen = observed.table.epoch if observed.table else None
-    epochs = [epoch for pod in observed.gateways if (epoch := pod.epoch_served) is not None]
-    epoch = max([record.epoch, seen or 0, *epochs]) + 1
+    epoch = _epoch(observed, record)
 
     def send() -> None:
         _unchanged((world.table.epoch if world.table else None) == seen)
@@ -213,6 +241,11 @@ def _table(world: World, observed: Observed, record: Record, intent: TableIntent
         world.publish(dict(intent.weights), intent.salt, epoch)
 
     return Write(f"table {epoch}", send)
+
+
+def _epoch(observed: Observed, record: Record) -> int:
+    epochs = [epoch for pod in observed.gateways if (epoch := pod.epoch_served) is not None]
+    return max([record.epoch, observed.table.epoch if observed.table else 0, *epochs]) + 1
 
 
 def _collect(world: World, collect: Collect) -> Iterator[Write]:

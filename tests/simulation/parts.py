@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import ceil
 
 from rag_operator.model.revision import Component
+
+LOAD = 4  # replicas of an embedder that all the traffic needs
 
 
 @dataclass
@@ -17,11 +20,16 @@ class Part:
     pods: int = 0  # ready
     wanted_pods: int = 1
     floor: int = 0
+    floors_set: int = 0  # the version of its autoscaler
     work: str = "Build"  # index
     progress: int = 0
     built: bool = False
     caught_up: bool = False
     stopped: bool = False
+    cold: bool = False  # index: it is told to be out of memory, and nobody may ask it
+    woken: bool = False  # index: it was cold, and is not any more
+    loaded: bool = True  # index
+    behind: bool = False  # index: it was cold, and has not caught up since
     collecting: bool = False
     dropped: bool = False
     failed: bool = False
@@ -31,7 +39,7 @@ class Part:
     compared: set[str] = field(default_factory=set)  # index: further embedders that were measured against it
     failures_left: int = 0
     hurt: bool = False  # by an injected fault, until it heals
-    disturbed: bool = False  # by an injected fault, at any time
+    lost: int = 0  # pods that an injected fault took and that did not come back yet
 
     @property
     def name(self) -> str:
@@ -40,8 +48,19 @@ class Part:
     @property
     def ready(self) -> bool:
         if self.component.kind == "index":
-            return self.built and not self.hurt and not self.dropped and not self.stopped
+            return self.built and self.loaded and not self.cold and not self.hurt and not self.dropped and not self.stopped
         return self.pods > 0
+
+    def die(self) -> None:
+        """A fault takes every pod; none comes back before it is healed."""
+        self.lost = max(self.lost, self.wanted_pods)
+        self.pods, self.hurt = 0, True
+
+    def grown(self) -> None:
+        """As many pods are ready as were wanted."""
+        self.pods = self.wanted_pods
+        if self.pods >= self.lost or not self.pods:
+            self.lost = 0
 
 
 @dataclass
@@ -57,3 +76,8 @@ class Gateway:
     @property
     def oldest(self) -> int:
         return min([self.served, *self.streams])
+
+
+def pods_for(weight: int) -> int:
+    """Return how many replicas of an embedder this share of the traffic needs, in percent."""
+    return ceil(LOAD * weight / 100)

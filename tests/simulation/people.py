@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from simulation import specs
-from simulation.run import Condition, Run, over, passed, phase, rested, waits_for, weight
-from simulation.telling import GATED, Told, approved, first_revision
+from simulation.run import Run, over, passed, phase, rested, waits_for, weight
+from simulation.telling import GATED, Told, approved, first_revision, go_back
 
 
 def happy_canary(run: Run) -> Told:
@@ -18,6 +18,7 @@ def canary_with_approval_and_live_analysis(run: Run) -> Told:
     run.world.apply("B", specs.APPROVED | specs.ANALYSIS)
     yield waits_for("2")
     yield passed(600)
+    yield waits_for("2")
     run.world.annotate("promote", f"{specs.revision('B').name}/2")
     yield over
 
@@ -53,6 +54,7 @@ def evaluation_is_inconclusive_and_somebody_promotes(run: Run) -> Told:
     run.world.apply("B", GATED)
     yield waits_for("evaluation")
     yield passed(7200)
+    yield waits_for("evaluation")
     run.world.annotate("promote", f"{specs.revision('B').name}/evaluation")
     yield over
 
@@ -94,14 +96,9 @@ def spec_changes_to_c(run: Run) -> Told:
 
 
 def back_to_a_and_again_to_b(run: Run) -> Told:
-    yield from back_at(run, weight("B", 5))
-
-
-def back_at(run: Run, when: Condition) -> Told:
-    """The spec goes back to A when something is reached, and a minute later to B again."""
     yield from first_revision(run)
     run.world.apply("B", GATED)
-    yield when
+    yield weight("B", 5)
     run.world.apply("A")
     yield passed(60)
     run.world.apply("B")
@@ -112,9 +109,29 @@ def rollback_and_forward_again(run: Run) -> Told:
     yield from first_revision(run)
     run.world.apply("B", GATED)
     yield rested
-    run.world.annotate("rollback", f"{specs.revision('A').name}/1")
+    go_back(run)
     yield rested
     run.world.annotate("retry", f"{specs.revision('B').name}/1")
+    yield over
+
+
+def rollback_while_c_is_rolled_out(run: Run) -> Told:
+    yield from first_revision(run)
+    run.world.apply("B", GATED)
+    yield rested
+    run.world.apply("C")
+    yield weight("C", 50)
+    go_back(run)
+    yield over
+
+
+def rollback_to_a_while_it_is_rolled_out_again(run: Run) -> Told:
+    yield from first_revision(run)
+    run.world.apply("B", GATED)
+    yield rested
+    run.world.apply("A")
+    yield weight("A", 5)
+    go_back(run)
     yield over
 
 
@@ -152,6 +169,19 @@ def suspended_for_a_day(run: Run) -> Told:
     run.world.apply("B", suspend=True)
     yield passed(24 * 3600)
     run.world.apply("B")
+    yield over
+
+
+def suspended_at_half_for_a_day(run: Run) -> Told:
+    yield from first_revision(run)
+    run.world.apply("B", specs.HALF)
+    yield waits_for("2")
+    run.world.apply("B", suspend=True)
+    yield passed(24 * 3600)
+    run.world.apply("B")
+    yield passed(60)
+    yield waits_for("2")
+    run.world.annotate("promote", f"{specs.revision('B').name}/2")
     yield over
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from rag_operator.model.plan import Record
 from rag_operator.rollout.planner import plan
 from simulation.chaos import unleash
-from simulation.invariants import BrokenError, Invariants, after_acting, at_rest
+from simulation.invariants import BrokenError, Invariants, after_acting, at_rest, left_open, while_suspended
 from simulation.operate import ConflictError, Pass, Planner, Write, begin
 from simulation.specs import revision
 from simulation.timeline import START
@@ -36,7 +36,11 @@ class Crash:
 
 
 class DiedError(Exception):
-    """The operator's process ended."""
+    """The operator's process ended: before a write or after it."""
+
+
+class HungError(Exception):
+    """The leader hangs with a write under way, its lease runs out, and another one takes over."""
 
 
 class Run:
@@ -52,6 +56,9 @@ class Run:
         self.writes: Counter[str] = Counter()
         self.passes = 0
         self.late: list[tuple[Pass, Write]] = []
+        self.restarts = False  # the operator dies after every write
+        self._hangs: Callable[[Pass, Write], bool] = lambda passed, write: False
+        self._hung: list[tuple[Pass, Write]] = []
         self.watched: list[Callable[[Pass], None]] = []  # told of every pass before it writes
         if seed is not None:
             unleash(self.world)
@@ -97,39 +104,44 @@ class Run:
             look(passed)
         if passed.plan.requeue_after is not None:
             self.due = min(self.due, self.world.now + max(passed.plan.requeue_after, 0.05))
+        self.invariants.fail(list(while_suspended(passed)))
         try:
             self._send(passed)
             self.invariants.fail(list(after_acting(passed)))
         except ConflictError:
             self.wake()
-        except DiedError:
-            self.world.say("the operator died and starts again")
+        except DiedError as died:
+            self.world.say(f"the operator dies {died} and starts again")
             self.due = self.world.now + 10.0
+        except HungError as hung:
+            self.world.say(f"the leader hangs before: {hung}; another one takes over")
+            self.due = self.world.now + 1.0
         if not self.world.calm and self.world.chance.random() < 0.5:
             self._arrive()
 
     def _send(self, passed: Pass) -> None:
         for write in passed.writes:
+            self._hang(passed, write)
             self._fault(passed, write)
             crash = self.crash if self.crash and self.crash.write == self.writes.total() else None
             self.writes[write.what.split()[0]] += 1
             if crash and not crash.after:
-                raise DiedError
+                raise DiedError(f"before: {write.what}")
             write.send()
             self.invariants.check(passed)
-            if crash:
-                raise DiedError
+            if crash or self.restarts:
+                raise DiedError(f"after: {write.what}")
 
     def _fault(self, passed: Pass, write: Write) -> None:
         if self.world.calm:
             return
         dice = self.world.chance.random()
         if dice < 0.03:
-            raise DiedError
+            raise DiedError(f"before: {write.what}")
         if dice < 0.06:
             write.send()
             self.invariants.check(passed)
-            raise DiedError
+            raise DiedError(f"after: {write.what}")
         if dice < 0.09:
             self.wake()
             raise ConflictError  # the API server did not answer
@@ -141,15 +153,42 @@ class Run:
     def _arrive(self) -> bool:
         # Writes that were under way when the lease was lost arrive after a pass of the successor.
         arriving, self.late = self.late, []
+        self._land(arriving)
+        return bool(arriving)
+
+    def _land(self, arriving: list[tuple[Pass, Write]]) -> None:
         for passed, write in arriving:
             try:
                 write.send()
-                self.world.say(f"a late leader's write arrived: {write.what}")
+                self.world.say(f"a late leader's write arrived: {told(passed, write)}")
             except ConflictError:
-                self.world.say(f"a late leader's write was refused: {write.what}")
+                self.world.say(f"a late leader's write was refused: {told(passed, write)}")
             self.invariants.check(passed)
             self.wake()
-        return bool(arriving)
+
+    # -- a leader that hangs ------------------------------------------------
+
+    def hangs(self, before: Callable[[Pass, Write], bool]) -> Condition:
+        """Let the leader hang before the first such write; the condition holds when it does, with the write under way."""
+        self._hangs = before
+        return lambda run: bool(run._hung)
+
+    def goes_on(self) -> None:
+        """The old leader goes on: its write arrives."""
+        arriving, self._hung = self._hung, []
+        self._land(arriving)
+
+    def _hang(self, passed: Pass, write: Write) -> None:
+        if self._hangs(passed, write):
+            self._hangs = lambda passed, write: False
+            self._hung.append((passed, write))
+            raise HungError(told(passed, write))
+
+
+def told(passed: Pass, write: Write) -> str:
+    """Return a write in words."""
+    reasons = [note.reason for note in passed.plan.notes if write.what == "status"]
+    return f"{write.what} ({', '.join(reasons)})" if reasons else write.what
 
 
 # -- conditions ---------------------------------------------------------------
@@ -164,8 +203,11 @@ def rested(run: Run) -> bool:
 
 
 def over(run: Run) -> bool:
-    """Nothing will ever happen any more."""
-    return rested(run) and run.due == float("inf")
+    """Nothing will ever happen any more, and no rollout was left open."""
+    if not rested(run) or run.due < float("inf"):
+        return False
+    run.invariants.fail(list(left_open(run.record)))
+    return True
 
 
 def weight(letter: str, share: int) -> Condition:

@@ -34,6 +34,7 @@ HALF = {
 BLUE_GREEN = {"strategy": "BlueGreen"}
 BLUE_GREEN_APPROVED = {"strategy": "BlueGreen", "blueGreen": {"autoPromote": False}}
 IMMEDIATE = {"strategy": "Immediate"}
+COLD = {"rollback": {"window": "24h", "mode": "Cold"}}
 EVALUATION = {"evaluation": {"questionSet": {"configMapRef": {"name": "questions", "key": "set.jsonl"}}, "minQuestions": 100}}
 ANALYSIS = {"analysis": {"minRequests": 200, "margin": "1%", "maxDuration": "10m"}}
 

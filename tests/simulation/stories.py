@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulation import accidents, people
+from simulation import accidents, coldness, leaders, moments, people
 from simulation.telling import Story
 
 _ALL: tuple[Story, ...] = (
@@ -19,12 +19,25 @@ _ALL: tuple[Story, ...] = (
     people.spec_changes_to_c,
     people.back_to_a_and_again_to_b,
     people.rollback_and_forward_again,
+    people.rollback_while_c_is_rolled_out,
+    people.rollback_to_a_while_it_is_rolled_out_again,
     people.back_to_a_retired_revision,
     people.somebody_aborts_and_retries,
     people.somebody_aborts_after_half_an_hour_at_half,
     people.suspended_for_a_day,
+    people.suspended_at_half_for_a_day,
     people.passages_change,
     people.reindex,
+    coldness.cold_rollback,
+    coldness.cold_rollback_from_a_candidate,
+    coldness.cold_rollback_is_aborted,
+    coldness.cold_rollback_makes_no_progress,
+    coldness.cold_window_closes,
+    coldness.cold_window_closes_on_the_way_back,
+    coldness.back_to_a_cold_revision,
+    coldness.cold_status_is_lost,
+    coldness.cold_status_is_lost_on_the_way_back,
+    coldness.cold_window_turns_hot_and_cold,
     accidents.candidate_dies_under_weight,
     accidents.gateway_does_not_acknowledge,
     accidents.gateway_holds_what_is_aborted,
@@ -36,7 +49,12 @@ _ALL: tuple[Story, ...] = (
     accidents.embedder_has_other_weights,
     accidents.weights_change_after_promotion,
     accidents.clock_is_set_back_and_forth,
+    accidents.routing_table_is_deleted,
     accidents.status_is_lost,
     accidents.restored_without_records,
+    leaders.late_old_leader,
+    leaders.operator_is_restarted_at_every_write,
+    *moments.BACK,
+    *moments.ON,
 )
 STORIES: dict[str, Story] = {story.__name__: story for story in _ALL}

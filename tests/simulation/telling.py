@@ -23,3 +23,16 @@ def approved(run: Run, letter: str) -> Told:
     run.world.apply(letter, specs.BLUE_GREEN_APPROVED)
     yield waits_for("1")
     run.world.annotate("promote", f"{specs.revision(letter).name}/1")
+
+
+def go_back(run: Run, nonce: int = 1) -> None:
+    """Somebody asks for A again."""
+    run.world.annotate("rollback", f"{specs.revision('A').name}/{nonce}")
+
+
+def lose_status(run: Run) -> None:
+    """Somebody empties the status."""
+    run.world.status, run.world.status_version = {}, run.world.status_version + 1
+    run.invariants.record = run.record
+    run.world.say("status is lost")
+    run.wake()

@@ -7,19 +7,16 @@ evaluations take a while. Whatever changes wakes the operator. Nothing here deci
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil
 from typing import Any
 
 from rag_operator.model import codec
 from rag_operator.model.observed import AnalysisReading, EvaluationReading, TableState
 from rag_operator.model.plan import Record
 from rag_operator.model.revision import Component, Revision
-from simulation.parts import Gateway, Part
+from simulation.parts import Gateway, Part, pods_for
 from simulation.readings import reading, traffic
 from simulation.specs import IMMEDIATE, spec
 from simulation.timeline import Timeline
-
-LOAD = 4  # replicas of an embedder that all the traffic needs
 
 
 class World(Timeline):
@@ -40,7 +37,7 @@ class World(Timeline):
         self.table: TableState | None = None
         self.tables: dict[int, dict[str, int]] = {}
         self.measured = 0  # epoch of the table whose traffic autoscalers know of
-        self.shrunk: list[str] = []  # what an autoscaler made too small for the traffic that it did not know of yet
+        self.shrunk: list[tuple[str, int, int]] = []  # what an autoscaler made too small for traffic that it did not know of yet
         self.gateways = [Gateway("gateway-0"), Gateway("gateway-1")]
         self.evaluations: dict[tuple[str, str, int], EvaluationReading] = {}
         self.results: dict[str, str] = {}  # letter -> what its evaluation will say
@@ -51,6 +48,7 @@ class World(Timeline):
         self.metrics_readable = True
         self.adopted: tuple[str, ...] = ()
         self.deleted: set[str] = set()  # components that somebody deleted and that do not stand again yet
+        self.had: dict[str, int] = {}  # pods that were ready last, and those lost before, by component
         self.skew = 0.0  # how far the operator's clock is off
         self.waiting: dict[str, Callable[[], None]] = {}  # builds that wait for an embedder
         self._uids = 0
@@ -89,7 +87,7 @@ class World(Timeline):
         part = Part(component, self._uids, collection=collection)
         letter = self.names.get(component.name, "?").split("-")[0]
         part.failures_left = self.failing_builds.get(letter, 0)
-        part.disturbed = component.name in self.deleted
+        part.lost = self.had.get(component.name, 1) if component.name in self.deleted else 0
         if component.kind == "index":
             part.made_by = next((r.embedder.name for r in self.revisions.values() if r.index.name == component.name), "")
         self.parts[component.name] = part
@@ -118,7 +116,8 @@ class World(Timeline):
 
     def _pods(self, part: Part) -> None:
         if self.exists(part) and not part.hurt and not part.message and part.pods != part.wanted_pods:
-            part.pods = part.wanted_pods
+            part.grown()
+            self.had[part.name] = max(part.pods, part.lost)
             self.say(f"{part.name}: {part.pods} pods ready")
             self.touch(part)
             waiting, self.waiting = self.waiting, {}
@@ -136,7 +135,12 @@ class World(Timeline):
 
     def load(self, name: str) -> int:
         """Return how many replicas a revision's share of the traffic needs."""
-        return _pods_for(self.table.weights.get(name, 0) if self.table else 0)
+        return pods_for(self.table.weights.get(name, 0) if self.table else 0)
+
+    def needed(self, part: Part) -> int:
+        """Return how many replicas all the traffic of an embedder needs."""
+        weights = self.table.weights if self.table else {}
+        return pods_for(sum(weights.get(name, 0) for name, revision in self.revisions.items() if revision.embedder.name == part.name))
 
     def autoscale(self) -> None:
         """Autoscalers follow the traffic as it was measured, never below their floor."""
@@ -145,9 +149,9 @@ class World(Timeline):
                 continue
             users = [name for name, revision in self.revisions.items() if part.name == revision.embedder.name]
             known = self.tables.get(self.measured, {})
-            wanted = max(1, part.floor, sum(_pods_for(known.get(name, 0)) for name in users))
+            wanted = max(1, part.floor, sum(pods_for(known.get(name, 0)) for name in users))
             if wanted < min(part.wanted_pods, sum(self.load(name) for name in users)):
-                self.shrunk.append(f"{part.name} shrinks from {part.wanted_pods} to {wanted} pods under traffic that came just now")
+                self.shrunk.append((part.name, part.wanted_pods, wanted))
             if wanted != part.wanted_pods:
                 part.wanted_pods = wanted
                 self.scale(part)
@@ -187,8 +191,8 @@ class World(Timeline):
         self.after(90, lambda: self._catch_up(part))
 
     def _catch_up(self, part: Part) -> None:
-        if self.exists(part) and part.work == "Sync":
-            part.caught_up = True
+        if self.exists(part) and part.work == "Sync" and not part.cold:
+            part.caught_up, part.behind = True, False
             self.say(f"{part.name}: caught up")
             self.touch(part)
 
@@ -203,6 +207,22 @@ class World(Timeline):
         part.work, part.stopped, part.caught_up = ("Sync" if part.built else "Build"), False, False
         self.touch(part)
         self.after(60, (lambda: self._catch_up(part)) if part.built else (lambda: self._build(part, 0)))
+
+    def temper(self, part: Part, *, cold: bool) -> None:
+        """Indexers are told to take an index out of memory, perhaps at once, so nobody may ask it; or to load it, a while later."""
+        part.cold, part.woken = cold, not cold
+        if cold:
+            part.loaded, part.caught_up, part.behind = False, False, True
+        else:
+            self.after(40, lambda: self._warmed(part))
+        self.touch(part)
+
+    def _warmed(self, part: Part) -> None:
+        if self.exists(part) and not part.cold and not part.loaded:
+            part.loaded = True
+            self.say(f"{part.name}: loaded")
+            self.touch(part)
+            self.after(60, lambda: self._catch_up(part))
 
     def _let_go(self, part: Part) -> None:
         if self.exists(part) and part.work == "Stop":
@@ -277,7 +297,3 @@ class World(Timeline):
         if self.table is None or not self.metrics_readable:
             return None
         return traffic(self.now - since, self.table.weights.get(candidate, 0), troubled=self.names[candidate] in self.troubled)
-
-
-def _pods_for(weight: int) -> int:
-    return ceil(LOAD * weight / 100)

@@ -13,7 +13,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # Beside what arrives together with its beginning.
 MAX_HEAD_BYTES = 64 * 1024
-_OFFERS = (b"upgrade", b"http2-settings")
 
 
 class Protocol(HttpToolsProtocol):
@@ -51,8 +50,8 @@ class Protocol(HttpToolsProtocol):
     def _head_without_offer(self) -> Iterator[bytes]:
         yield b"%s %s HTTP/%s\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
         for name, value in self.headers:
-            if name not in _OFFERS:
-                yield b"%s: %s\r\n" % (name, _without_offers(value) if name == b"connection" else value)
+            if name != b"upgrade":  # what else belongs to the offer means nothing without it
+                yield b"%s: %s\r\n" % (name, value)
         yield b"\r\n"
 
     def on_message_begin(self) -> None:
@@ -71,7 +70,3 @@ class Protocol(HttpToolsProtocol):
         """A request ends here, unless it will be parsed again."""
         if not self.parser.should_upgrade():
             super().on_message_complete()
-
-
-def _without_offers(connection: bytes) -> bytes:
-    return b", ".join(token for token in map(bytes.strip, connection.split(b",")) if token.lower() not in _OFFERS)

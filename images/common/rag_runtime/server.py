@@ -93,11 +93,8 @@ class _CloseWhileDraining:
         self._health = health
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._health.draining:
-            return await self._app(scope, receive, send)
-
         async def closing(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if self._health.draining and message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
             await send(message)
 
@@ -152,7 +149,8 @@ async def serve(
     Raises what `lifespan` or a listener raises; a port in use is `OSError`.
     """
     wrapped = tuple(replace(each, app=_CloseWhileDraining(each.app, health)) for each in serving)
-    plan = _Plan(wrapped, health, stop, lifespan, grace_seconds, min(drain_seconds, grace_seconds), on_bound)
+    drain = min(drain_seconds, max(grace_seconds - RESERVE_SECONDS, 0.0))
+    plan = _Plan(wrapped, health, stop, lifespan, grace_seconds, drain, on_bound)
     metrics = Listener("metrics", health_routes.app(health), metrics_port, metrics_host)
     async with _listening((metrics,), 1.0) as running:
         work = asyncio.create_task(_answer(plan, running.ports))

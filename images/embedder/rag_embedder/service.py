@@ -6,11 +6,10 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from threading import Thread
 
 import numpy as np
 
@@ -28,6 +27,7 @@ from rag_embedder.settings import EmbedderSettings
 from rag_embedder.tokens import TextTokenizer, TokenIds, Tokenized
 from rag_runtime.contracts.embedding import ModelCard
 from rag_runtime.contracts.headers import LANE_QUERY
+from rag_runtime.threads import in_daemon_thread
 
 logger = logging.getLogger(__name__)
 
@@ -147,25 +147,11 @@ class Service:
         self._token_thread.shutdown(wait=False, cancel_futures=True)
 
 
-async def _loaded(settings: EmbedderSettings) -> Loaded:
-    """`load` in a thread that the process does not wait for when it is told to end: a download takes minutes."""
-    loading: Future[Loaded] = Future()
-    loading.set_running_or_notify_cancel()
-
-    def work() -> None:
-        try:
-            loading.set_result(load(settings))
-        except BaseException as error:
-            loading.set_exception(error)
-
-    Thread(target=work, name="load", daemon=True).start()
-    return await asyncio.wrap_future(loading)
-
-
 @asynccontextmanager
 async def serving(settings: EmbedderSettings, metrics: Metrics) -> AsyncIterator[Service]:
     """A loaded `Service` whose queue is worked on while the block runs."""
-    loaded = await _loaded(settings)
+    # A download takes minutes, and the process may be told to end meanwhile.
+    loaded = await in_daemon_thread(lambda: load(settings), "load")
     limits = Limits(settings.max_wait, settings.max_batch_tokens, settings.max_queue, settings.max_bulk_batch)
     service = Service(loaded, limits, metrics)
     metrics.follow(service.scheduler.queue_length)

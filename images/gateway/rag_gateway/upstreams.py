@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import aiohttp
 
 from rag_runtime.contracts.routing import EmbedderRoute, GeneratorRoute, IndexRoute, Route, RoutingTable
+from rag_runtime.credentials import api_key
 from rag_runtime.embeddings import EmbeddingsClient
 from rag_runtime.milvus.search import SearchClient
 from rag_runtime.retry import RetryBudget
@@ -25,8 +25,6 @@ from .generator import GeneratorClient, Timeouts
 from .retrieval import Retriever
 from .settings import GatewaySettings
 from .vectors import QueryEmbedder, VectorCache
-
-API_KEY_FILE = "apiKey"
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -134,16 +132,15 @@ class Pool:
     def _api_key(self, credentials: str | None) -> Callable[[], str | None]:
         if credentials is None:
             return lambda: None
-        path: Path = self._settings.credentials_dir / credentials / API_KEY_FILE
+        directory = self._settings.credentials_dir / credentials
 
         def read() -> str:
             try:
-                key = path.read_text(errors="replace").strip()
+                return api_key(directory)
             except OSError as error:
                 raise UnavailableError(f"failed to read the credentials {credentials!r}", code="credentials_missing") from error
-            if not key.isprintable() or "\ufffd" in key:  # two lines, for example: no header can carry them
-                raise UnavailableError(f"the credentials {credentials!r} hold no API key", code="credentials_invalid")
-            return key
+            except ValueError as error:
+                raise UnavailableError(str(error), code="credentials_invalid") from error
 
         return read
 

@@ -10,11 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from rag_operator.api import marks
-from rag_operator.api.fields import Marks, values
+from rag_operator.api.fields import Value, values
 from rag_operator.api.v1alpha1.index_status import RAGIndexStatus
 from rag_operator.model.plan import Record
 from rag_operator.model.revision import Component, Revision
 from rag_operator.rollout.gates import layout_only
+from rag_operator.rollout.identity import TEMPLATE_REF
 
 Fate = Literal["new", "shared", "leaves"]
 
@@ -57,7 +58,7 @@ def compare(
         stable=stable.name if stable else None,
         parts=tuple(parts),
         chunks_to_embed=_chunks(wanted, stable, standing, index),
-        settings=tuple(_changed(wanted, stable, _answers)),
+        settings=tuple(_settings(wanted, stable)),
         in_place=tuple(_changed(wanted, stable, _stays)),
         remarks=tuple(_remarks(wanted, stable, record)),
     )
@@ -93,24 +94,36 @@ def _chunks(wanted: Revision, stable: Revision | None, standing: set[str], index
     return counted.chunks if counted else None
 
 
-def _answers(found: Marks) -> bool:
-    return marks.REVISION in found
+def _answers(found: Value) -> bool:
+    return marks.REVISION in found.marks and not _names_template(found)
 
 
-def _stays(found: Marks) -> bool:
-    return not {marks.CONTENT, marks.LAYOUT, marks.EMBEDDER, marks.GENERATOR, marks.REVISION}.intersection(found)
+def _stays(found: Value) -> bool:
+    identity = {marks.CONTENT, marks.LAYOUT, marks.EMBEDDER, marks.GENERATOR, marks.REVISION}
+    return not identity.intersection(found.marks) or _names_template(found)
 
 
-def _changed(wanted: Revision, stable: Revision | None, counts: Callable[[Marks], bool]) -> list[str]:
-    """Return the changes of the fields whose marks count."""
+def _names_template(found: Value) -> bool:
+    # Its text is part of a revision, where it is kept is not.
+    return found.path.startswith(f"{TEMPLATE_REF}.")
+
+
+def _settings(wanted: Revision, stable: Revision | None) -> Iterable[str]:
+    yield from _changed(wanted, stable, _answers)
+    if stable is not None and wanted.prompt_template != stable.prompt_template:
+        yield f"{TEMPLATE_REF}: another text"
+
+
+def _changed(wanted: Revision, stable: Revision | None, counts: Callable[[Value], bool]) -> list[str]:
+    """Return the changes of the fields that count."""
     if stable is None:
         return []
-    now, then = (_marked(revision, counts) for revision in (wanted, stable))
+    now, then = (_counting(revision, counts) for revision in (wanted, stable))
     return [f"{path}: {then.get(path)} → {now.get(path)}" for path in sorted({*now, *then}) if now.get(path) != then.get(path)]
 
 
-def _marked(revision: Revision, counts: Callable[[Marks], bool]) -> dict[str, Any]:
-    return {path: leaf for one in values(revision.spec) if counts(one.marks) for path, leaf in _leaves(one.value, one.path).items()}
+def _counting(revision: Revision, counts: Callable[[Value], bool]) -> dict[str, Any]:
+    return {path: leaf for one in values(revision.spec) if counts(one) for path, leaf in _leaves(one.value, one.path).items()}
 
 
 def _leaves(value: Any, path: str = "") -> dict[str, Any]:
@@ -128,7 +141,8 @@ def _remarks(wanted: Revision, stable: Revision | None, record: Record) -> Itera
     elif wanted.name in record.rejected:
         yield "this revision was rejected: it waits for kubectl rag retry"
     elif record.retired is not None and wanted.name == record.retired.revision:
-        yield "this revision is kept for rollback: everything of it stands"
+        cold = wanted.spec.rollout.rollback.mode == "Cold"
+        yield f"this revision is kept for rollback: {'its index' if cold else 'everything of it'} stands"
     if record.rollout is not None and record.rollout.candidate not in (wanted.name, record.stable):
         yield f"it takes the place of {record.rollout.candidate}, which is being rolled out"
     if stable is not None and layout_only(stable, wanted):

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from rag_operator import errors
 from rag_operator.api.v1alpha1.index_status import RAGIndexStatus
@@ -143,7 +144,7 @@ def retry(
     context: typer.Context,
     name: Name,
     *,
-    revision: Annotated[str | None, typer.Argument(help="Unset: the candidate, or what was rejected last.")] = None,
+    revision: Annotated[str | None, typer.Argument(help="Unset: the candidate, or what was rejected.")] = None,
     wait: Wait = 10.0,
     nonce: Nonce = None,
     output: Output = "text",
@@ -234,9 +235,8 @@ def _verb(
 ) -> None:
     answer = _run(context, lambda session: verbs.send(session, name, choose, wait))
     request, why = answer.request, f": {answer.message}" if answer.message else ""
-    _print(output, {"verb": request.verb, "value": request.value, "result": answer.result, "message": answer.message}, lambda: ())
-    if output == "text":
-        _console().print(f"{request.verb} {request.value}: {answer.result}{why}", highlight=False)
+    said = {"verb": request.verb, "value": request.value, "result": answer.result, "message": answer.message}
+    _print(output, said, lambda: [Text(f"{request.verb} {request.value}: {answer.result}{why}")])
     if answer.result == "Refused":
         raise typer.Exit(1)
     if answer.result == "Pending" and wait > 0:
@@ -279,13 +279,13 @@ def _print(output: str, value: Any, draw: Callable[[], Iterable[Any]]) -> None:
     """Programs get what the cluster says as it is; what is drawn of it for people has to be understood."""
     if output == "json":
         typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
-    elif shown := [*_guarded(draw)]:
-        _console().print(Group(*shown))
+    else:
+        _console().print(Group(*_guarded(draw)))
 
 
 def _console() -> Console:
-    # What clusters and documents say is no markup: brackets would vanish, or end the command.
-    return Console(markup=False)
+    # What clusters and documents say is no markup: brackets would vanish, or end the command, and words between colons become pictures.
+    return Console(markup=False, emoji=False)
 
 
 def main() -> None:

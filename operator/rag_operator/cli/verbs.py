@@ -10,6 +10,8 @@ from rag_operator import names
 from rag_operator.api.v1alpha1.status import RAGPipelineStatus, Verb
 from rag_operator.cli.connect import CommandError, Session
 from rag_operator.cli.view import is_deleting, is_suspended, status_of
+from rag_operator.rollout.verbs import LONGEST
+from rag_operator.status.conditions import REJECTED, STALLED
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,7 @@ def abort(status: RAGPipelineStatus, nonce: str) -> Request:
 
 def retry(status: RAGPipelineStatus, nonce: str, revision: str | None = None) -> Request:
     """Try a rejected revision, or a gate that did not decide, again."""
-    last = status.rejected[-1].revision if status.rejected else None
-    chosen = revision or (status.candidate.revision if status.candidate else last)
+    chosen = revision or (status.candidate.revision if status.candidate else _rejected(status))
     if chosen is None:
         raise CommandError("nothing was rejected and nothing is rolled out")
     return Request(names.VERB_RETRY, f"{chosen}/{nonce}")
@@ -90,9 +91,17 @@ def _candidate(status: RAGPipelineStatus) -> str:
     return status.candidate.revision
 
 
+def _rejected(status: RAGPipelineStatus) -> str | None:
+    # Of several it is the one that the spec asks for: to try another again would be done, and change nothing.
+    rejected = [one.revision for one in status.rejected]
+    stalled = next((one.message for one in status.conditions if one.type == STALLED and one.reason == REJECTED), "")
+    return next((name for name in rejected if stalled.startswith(f"revision {name} ")), rejected[-1] if rejected else None)
+
+
 def outcome(status: RAGPipelineStatus, request: Request) -> Verb | None:
     """Return what became of a request, `None` while the operator has not handled it."""
-    return next((verb for verb in status.verbs if verb.name == request.verb and verb.value == request.value), None)
+    told = request.value[:LONGEST]  # of a longer one, which is refused
+    return next((verb for verb in status.verbs if verb.name == request.verb and verb.value == told), None)
 
 
 async def send(session: Session, name: str, choose: Callable[[RAGPipelineStatus], Request], wait: float, pause: float = 0.2) -> Answer:

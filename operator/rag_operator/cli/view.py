@@ -50,7 +50,7 @@ def reachable(status: RAGPipelineStatus) -> list[str]:
 
 def tree(pipeline: Object, indexes: Sequence[Object] = ()) -> Tree:
     """Return the whole picture of one pipeline."""
-    status = status_of(pipeline)
+    status = _without_wishes(status_of(pipeline)) if is_deleting(pipeline) else status_of(pipeline)
     meta = pipeline["metadata"]
     builds = {index["metadata"]["name"]: RAGIndexStatus.model_validate(index.get("status") or {}) for index in indexes}
     root = Tree(_headline(f"{meta['namespace']}/{meta['name']}", phase_of(pipeline, status), _message(pipeline, status)))
@@ -98,6 +98,12 @@ def _message(pipeline: Object, status: RAGPipelineStatus) -> str:
     return "" if is_deleting(pipeline) and status.reason != names.REASON_DROPPING else status.message
 
 
+def _without_wishes(status: RAGPipelineStatus) -> RAGPipelineStatus:
+    # What is being deleted waits for no approval, and nobody mends it.
+    candidate = status.candidate.model_copy(update={"waiting_for": "", "held": ""}) if status.candidate else None
+    return status.model_copy(update={"candidate": candidate, "conditions": ()})
+
+
 def is_deleting(pipeline: Object) -> bool:
     """Return whether a pipeline is being deleted."""
     return "deletionTimestamp" in pipeline["metadata"]
@@ -125,6 +131,8 @@ def _revisions(status: RAGPipelineStatus, builds: Mapping[str, RAGIndexStatus]) 
         yield branch
     if status.retired:
         until = f"kept for rollback until {status.retired.until}" if status.retired.until else "kept for rollback"
+        if status.retired.cold:
+            until += ", cold: going back starts its pods, loads its index and catches up, then moves all traffic at once"
         branch = _serving("retired", status.retired, builds)
         branch.add(Text(until, style="dim"))
         yield branch

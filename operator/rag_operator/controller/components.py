@@ -20,9 +20,9 @@ from rag_operator.model.revision import Component, ComponentKind, Revision
 class View:
     """What the state of components is told from, for these revisions.
 
-    `slow` is what Events said of pods that take long to start; indexes are compared with the listing of the stable one. `weights` are those
-    of the routing table: an index that it names stays ready while it takes in changes. With no weight, too: what is evaluated, or can be
-    rolled back to, is to answer within a second.
+    `slow` is what Events said of pods that take long to start, and of Jobs without one; indexes are compared with the listing of the
+    stable one. `weights` are those of the routing table: an index that it names stays ready while it takes in changes. With no weight, too:
+    what is evaluated, or can be rolled back to, is to answer within a second.
     """
 
     revisions: Collection[Revision]
@@ -54,7 +54,9 @@ class View:
         return found
 
     def _index(self, name: str, pair: Pair | None = None) -> ComponentState:
-        return index_state.state(name, self.children, self._since, answering=name in self._answering, pair=pair)
+        answering = name in self._answering
+        since = self._since - (index_state.allowance(self.stable) if answering else 0.0)
+        return index_state.state(name, self.children, since, answering=answering, pair=pair)
 
     @cached_property
     def _answering(self) -> frozenset[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -22,6 +23,7 @@ _GOOD: Final = {"Stalled": "False"}
 # What nobody has to be told of a pipeline that was just made.
 _FIRST: Final = {"Ready": "False", "Stalled": "False"}
 _LONGEST: Final = 1000
+_REMEMBERED: Final = 1000
 
 
 def transitions(before: RAGPipelineStatus, after: RAGPipelineStatus) -> list[Note]:
@@ -41,17 +43,31 @@ def transitions(before: RAGPipelineStatus, after: RAGPipelineStatus) -> list[Not
     return found
 
 
-async def post(client: Client, seen: Seen, notes: Iterable[Note], now: float) -> None:
-    """Make an Event of each note. Failing to is logged and nothing else: an Event is news, not state."""
-    for note in dict.fromkeys(notes):
-        log.info(note.message, extra={"reason": note.reason, "pipeline": seen.key.name, "namespace": seen.key.namespace})
-        try:
-            await client.create(_event(seen, note, now))
+class Herald:
+    """Makes the Events, and counts the transitions that they tell of."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._counted: deque[str] = deque(maxlen=_REMEMBERED)  # by the name of the Event, whether or not there is one
+
+    async def post(self, seen: Seen, notes: Iterable[Note], now: float) -> None:
+        """Make an Event of each note. Failing to is logged and nothing else: an Event is news, and what it tells has happened."""
+        for note in dict.fromkeys(notes):
+            log.info(note.message, extra={"reason": note.reason, "pipeline": seen.key.name, "namespace": seen.key.namespace})
+            event = _event(seen, note, now)
+            try:
+                await self._client.create(event)
+            except errors.Conflict:
+                continue  # told by a pass that died before it recorded that
+            except errors.ApiError as error:
+                log.warning("failed to post an event: %s", error)
+            self._count(note, event["metadata"]["name"])
+
+    def _count(self, note: Note, event: str) -> None:
+        # A server that refuses the Event may refuse the status, too: then the same transition comes again, under the same name.
+        if event not in self._counted:
+            self._counted.append(event)
             metrics.TRANSITIONS.labels(note.reason).inc()
-        except errors.Conflict:
-            continue  # told by a pass that died before it recorded that
-        except errors.ApiError as error:
-            log.warning("failed to post an event: %s", error)
 
 
 def _event(seen: Seen, note: Note, now: float) -> dict[str, Any]:

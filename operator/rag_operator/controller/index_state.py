@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -17,6 +17,7 @@ from rag_operator.kube.resources import INDEXES, JOBS, PODS
 from rag_operator.model.observed import MISMATCH, ComponentState
 from rag_operator.model.revision import Revision
 
+COLD: Final = "Cold"
 _DONE: Final = 1 << 40  # progress beyond every count of documents and chunks, so that being done is progress, too, but only once
 
 
@@ -63,7 +64,8 @@ def state(name: str, children: Children, since: float, *, answering: bool = Fals
     if status is None:
         return _unreadable(child, answering=answering)
     built, caught = is_built(status), _caught_up(status, since)
-    reason, message = _reason(status, built=built, caught_up=caught, answering=answering)
+    cold_until = _work(child).get("coldUntil")
+    reason, message = _cold(child, status, cold_until) or _reason(status, built=built, caught_up=caught, answering=answering)
     probes = _probes(status, pair.url if pair is not None else _filling(child), fills=pair is None)
     failed = probes == "Different"
     if failed:
@@ -87,7 +89,34 @@ def state(name: str, children: Children, since: float, *, answering: bool = Fals
         stopped=_stopped(name, status, children),
         collecting=bool((child.body().get("spec") or {}).get("collecting")),
         dropped=done == "Drop",
+        cold=bool(cold_until),
+        woken=_woken(child, status),
     )
+
+
+def _work(child: Child) -> dict[str, Any]:
+    found: dict[str, Any] = (child.body().get("spec") or {}).get("work") or {}
+    return found
+
+
+def _cold(child: Child, status: RAGIndexStatus, until: str | None) -> tuple[str, str] | None:
+    """Why an index that is out of memory, or was, cannot be asked. What its syncer said of it before it heard does not count."""
+    if until:
+        return COLD, f"kept for rollback out of memory, until {until} at most: only deletions are applied"
+    work, heard = _work(child), status.acknowledged
+    if work.get("mode") != "Sync" or heard is None or heard.mode != "Sync":
+        return None
+    if heard.cold_until is None and heard.attempt == work.get("attempt", 0):
+        return None
+    return "Loading", "it was kept out of memory and is being loaded again"
+
+
+def _woken(child: Child, status: RAGIndexStatus) -> bool:
+    """Whether an index was cold before: going cold counts an attempt, which filling it had not."""
+    work, filled = _work(child), status.completed
+    if work.get("mode") != "Sync" or work.get("coldUntil") or filled is None:
+        return False
+    return bool(work.get("attempt", 0) > filled.attempt)
 
 
 def _stopped(name: str, status: RAGIndexStatus, children: Children) -> bool:
@@ -185,11 +214,15 @@ def _caught_up(status: RAGIndexStatus, since: float) -> bool:
 
 
 def listing_start(stable: Revision | None, children: Children) -> float:
-    """When the listing of the stable index began, less what another may be behind; 0 when it has none."""
+    """When the listing of the stable index began; 0 when it has none."""
     status = index_status(stable.index.name, children) if stable is not None else None
     listing = status.sync.listing if status is not None and status.sync is not None else None
-    if stable is None or listing is None:
-        return 0.0
-    # Both apply the same listings, one a moment after the other: a candidate that serves must not flap with every listing.
-    slack = 60.0 + 2 * max(source.sync_interval.seconds for source in stable.spec.sources)
-    return listing.start_time.seconds - slack
+    return listing.start_time.seconds if listing is not None else 0.0
+
+
+def allowance(stable: Revision | None) -> float:
+    """By how many seconds the listing of an index that answers already may be older than stable's.
+
+    All apply the same listings, and tell of them one a moment after the other: it must not seem to fall behind with every listing.
+    """
+    return 60.0 + 2 * max(source.sync_interval.seconds for source in stable.spec.sources) if stable is not None else 0.0

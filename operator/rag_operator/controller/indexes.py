@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
+from rag_operator.api.scalars import Timestamp
 from rag_operator.api.v1alpha1.index_status import RAGIndexStatus, Work
 from rag_operator.controller import pods
 from rag_operator.controller.index_state import index_status, is_built
@@ -36,20 +38,25 @@ def intents(
 ) -> dict[str, IndexIntent]:
     """The intent of every index that a kept revision has, or that is being collected. `ready`: which indexes could be copied from."""
     collected = {step.component: step.step for step in plan.collect if step.kind == "index"}
-    keeps = [(revisions[keep.revision].index.name, keep.idle) for keep in plan.keep if keep.revision in revisions]
+    keeps = [(revisions[keep.revision].index.name, keep) for keep in plan.keep if keep.revision in revisions]
     kept = {name for name, _ in keeps}
-    awake = {name for name, idle in keeps if not idle}
+    awake = {name for name, keep in keeps if not keep.idle}
+    retired = {name for name, keep in keeps if keep.role == "retired"}
     found = {}
     for revision in revisions.values():
         name = revision.index.name
         child = children.get((INDEXES.kind, name))
         if name in kept or (child is not None and name not in found):
             # An idle revision's embedder has no pods: who tried to keep its index up to date would wait for them.
-            idle: Collecting | None = "StopWriters" if name in kept - awake else None
+            # One that is cold and has to be filled anew waits for that until somebody goes back.
+            status = statuses.get(name)
+            empty = child is None or (status is not None and not is_built(status))
+            idle: Collecting | None = "StopWriters" if name in kept - awake and (name not in retired or empty) else None
+            cold_until = _cold_until(plan, name, children) if name in retired - awake else None
             step = collected.get(name) or _standing_step(child, kept=name in kept) or idle
             donors = _donors(name, revisions.values(), children, ready)
             failed = child is not None and (retry_in(child, children, now) or 1.0) <= 0
-            intent = _intent(revision, child, statuses.get(name), step, donors, failed=failed)
+            intent = _intent(revision, child, statuses.get(name), step, donors, failed=failed, cold_until=cold_until)
             found[name] = replace(intent, approved_deletions=plan.record.approved_deletions.get(name))
     return found
 
@@ -68,12 +75,22 @@ def is_collecting(child: Child | None) -> bool:
     return child is not None and bool((child.body().get("spec") or {}).get("collecting"))
 
 
+def _cold_until(plan: Plan, name: str, children: Children) -> Timestamp | None:
+    """Until when an index is kept out of memory; `None` while another one is copied from it."""
+    works = (present_work(child) for (kind, _), child in children.items() if kind == INDEXES.kind)
+    copied = any(work is not None and work.from_ is not None and work.mode == "Copy" and work.from_.index == name for work in works)
+    retired = plan.record.retired
+    return Timestamp.at(datetime.fromtimestamp(retired.until, UTC)) if retired is not None and not copied else None
+
+
 def _standing_step(child: Child | None, *, kept: bool) -> Collecting | None:
     """What to keep saying of an index about which the plan says nothing: nobody wants it, or it is on its way out."""
     work = present_work(child)
     if is_collecting(child):
         return "Drop" if work is not None and work.mode == "Drop" else "MarkCollecting"
-    return "StopWriters" if not kept and work is not None and work.mode == "Stop" else None
+    # One that was cold stays out of memory until it is dropped: gateways that still answer by another revision do not wake it.
+    rests = work is not None and (work.mode == "Stop" or work.cold_until is not None)
+    return "StopWriters" if rests and not kept else None
 
 
 def _intent(
@@ -84,6 +101,7 @@ def _intent(
     donors: Iterable[Donor],
     *,
     failed: bool,
+    cold_until: Timestamp | None = None,
 ) -> IndexIntent:
     identity = declared_index(revision.spec, str(revision.index.inputs.get("reindex", "")))
     present = present_work(child)
@@ -96,6 +114,7 @@ def _intent(
         failed=failed,
         collect=step,
         donors=donors,
+        cold_until=cold_until,
     )
     return IndexIntent(identity=identity, work=work, collecting=is_collecting(child) or step in _IRREVOCABLE)
 

@@ -37,7 +37,7 @@ class Trouble:
 
     reason: str
     message: str
-    pod: str = ""
+    pod: str = ""  # or the Job that has none
 
     @property
     def rank(self) -> tuple[int, str, str]:

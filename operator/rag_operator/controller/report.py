@@ -23,7 +23,7 @@ from rag_operator.status.summarize import summarize
 
 # Seconds between looks at pods that take long to start; what keeps them is told by Events, which are not watched.
 _STARTING = 2.0
-# Seconds between looks at what is missing and cannot be watched.
+# Seconds between looks at what is missing and cannot be watched, and at Jobs without a pod.
 _UNWATCHED = 10.0
 _LONGEST = 1000
 
@@ -32,7 +32,7 @@ class Reporter:
     """Writes status and Events, and counts pipelines."""
 
     def __init__(self, client: Client, writer: Writer, *, look_again: float, upgrade: str) -> None:
-        self._client, self._writer = client, writer
+        self._herald, self._writer = events.Herald(client), writer
         self._look_again, self._upgrade = look_again, upgrade
         self.census = metrics.Census()
 
@@ -44,9 +44,9 @@ class Reporter:
         conditions = {condition.type: condition.status for condition in status.conditions}
         self.census.record(seen.key, status.phase or "Pending", conditions)
         _publish_freshness(seen, situation)
+        notes = [*(decided.plan.notes if decided is not None else ()), *events.transitions(seen.status, status)]
+        await self._herald.post(seen, notes, now)
         if wire != (seen.body.get("status") or {}):
-            notes = [*(decided.plan.notes if decided is not None else ()), *events.transitions(seen.status, status)]
-            await events.post(self._client, seen, notes, now)
             await self._write(seen, wire)
         if decided is not None and not situation.suspended:
             await self._report_indexes(seen, decided, now)
@@ -66,7 +66,7 @@ class Reporter:
 
     async def announce(self, seen: Seen, reason: str, message: str, now: float) -> None:
         """Warn of something that no status can tell, because there will be none."""
-        await events.post(self._client, seen, [Note(reason, message, warning=True)], now)
+        await self._herald.post(seen, [Note(reason, message, warning=True)], now)
 
     async def _report_indexes(self, seen: Seen, decided: Decided, now: float) -> None:
         """Say of each index what follows from what its indexers reported."""

@@ -29,6 +29,7 @@ _PRUNED: Final = frozenset(
         "ServiceAccount",
     }
 )
+_AUTOSCALER: Final = "HorizontalPodAutoscaler"
 _COMPONENTS: Final = frozenset({names.KIND_EMBEDDER, names.KIND_GENERATOR, names.KIND_INDEX})
 _KNOWN_BY: Final = frozenset({"Deployment", "RAGIndex"})
 # Refusals of one object that say nothing about the others.
@@ -56,8 +57,12 @@ class Writer:
 
     async def bring_one(self, manifest: Mapping[str, Any], children: Children) -> None:
         """Bring one manifest about, if it is not so already."""
-        stamped = apply.stamped(manifest)
         child = children.get((manifest["kind"], manifest["metadata"]["name"]))
+        if _cools(manifest) or (child is not None and manifest["kind"] == _AUTOSCALER):
+            # One who was told late that he no longer leads must not take an index out of memory that answers again, nor lower a size.
+            await self.bring_at(manifest, children)
+            return
+        stamped = apply.stamped(manifest)
         why = apply.difference(stamped, child)
         if why is None:
             return
@@ -170,8 +175,12 @@ def _is_its_own(error: errors.ApiError) -> bool:
     return isinstance(error, _OWN_FAULT) or error.status == _INTERNAL_ERROR
 
 
+def _cools(manifest: Mapping[str, Any]) -> bool:
+    return bool(manifest["kind"] == INDEXES.kind and manifest["spec"]["work"].get("coldUntil"))
+
+
 def _prunable(child: Child) -> bool:
-    return child.kind in _PRUNED and (child.labels.get(names.LABEL_KIND) not in _COMPONENTS or child.kind == "HorizontalPodAutoscaler")
+    return child.kind in _PRUNED and (child.labels.get(names.LABEL_KIND) not in _COMPONENTS or child.kind == _AUTOSCALER)
 
 
 def _resource(kind: str) -> Resource:

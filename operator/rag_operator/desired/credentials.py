@@ -38,8 +38,8 @@ def volumes(parts: Iterable[Part]) -> list[Volume]:
     for part in parts:
         files.setdefault((part.directory, part.as_file), part)
     directories: dict[str, list[Part]] = {}
-    for part in sorted(files.values(), key=lambda part: (part.directory, part.as_file, part)):
-        directories.setdefault(part.directory, []).append(part)
+    for (directory, _), part in sorted(files.items()):
+        directories.setdefault(directory, []).append(part)
     return [_volume(index, directory, found) for index, (directory, found) in enumerate(directories.items())]
 
 

@@ -17,7 +17,7 @@ from rag_operator.desired.pods import Volume
 from rag_operator.model.plan import EvaluationIntent
 from rag_runtime.contracts import pods as contract
 
-BACKOFF = 6  # attempts of a pod within one Job
+BACKOFF = 6  # times that a share of a Job may fail
 # Exit codes of the indexer that another attempt does not mend: the configuration is wrong, or the data are somebody else's.
 HOPELESS = (2, 3)
 EVALUATION_KEPT = 24 * 3600  # seconds
@@ -101,13 +101,23 @@ def _job(indexing: Indexing, name: str, kind: str, component: str | None, templa
             "completionMode": "Indexed",
             "completions": pods,
             "parallelism": pods,
-            "backoffLimit": BACKOFF * pods,
+            **_retries(pods),
             # A new pod only when the old one has really ended: no part of an index ever has two writers.
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {"rules": _failure_rules()},
             "template": template,
         },
     }
+
+
+def _retries(pods: int) -> Manifest:
+    if pods == 1:
+        # Where failures are counted by share, a failed pod stays until another takes its place. A namespace that is being deleted lets
+        # none come, and does not delete the Job before its pods are gone: it would stay for ever.
+        return {"backoffLimit": BACKOFF}
+    # By share, and so are the pauses between attempts: counted together they double with every pod, ignored or not, and a node that is
+    # drained of eight would hold the build up for ten minutes.
+    return {"backoffLimitPerIndex": BACKOFF, "maxFailedIndexes": 0}
 
 
 def _failure_rules() -> list[Manifest]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from rag_operator.api.scalars import Timestamp
 from rag_operator.api.v1alpha1.index import IndexIdentity
 from rag_operator.api.v1alpha1.index_status import CopyFrom, Work
 
@@ -29,11 +30,12 @@ def next_work(
     failed: bool = False,
     collect: Collecting | None = None,
     donors: Iterable[Donor] = (),
+    cold_until: Timestamp | None = None,
 ) -> Work:
     """The work of an index.
 
     `present` is what its RAGIndex says now, `failed` that the Job of it ended without its result. How an index is filled is decided once,
-    when it is made: a build that is under way does not turn into a copy because a donor appears.
+    when it is made: a build that is under way does not turn into a copy because a donor appears. `cold_until`: it is to be out of memory.
     """
     attempt = present.attempt if present is not None else 0
     if collect in ("StopWriters", "MarkCollecting"):
@@ -41,7 +43,9 @@ def next_work(
     if collect is not None:
         return Work(mode="Drop", attempt=attempt if present is not None and present.mode == "Drop" and not failed else attempt + 1)
     if built:
-        return Work(mode="Sync", attempt=attempt)
+        # Counted, so that who said that the index is loaded before it went cold is not believed afterwards.
+        cools = cold_until is not None and (present is None or present.cold_until is None)
+        return Work(mode="Sync", attempt=attempt + cools, cold_until=cold_until)
     if present is not None and present.mode in ("Build", "Copy") and not failed:
         return present
     source = donor(identity, donors)

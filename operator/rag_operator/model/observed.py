@@ -34,6 +34,8 @@ class ComponentState:
     stopped: bool = False  # index: it has no writer: indexers acknowledged Stop, no Job of it runs
     collecting: bool = False  # index: marked irrevocably
     dropped: bool = False  # index: its collections are gone
+    cold: bool = False  # index: it is to be out of memory
+    woken: bool = False  # index: it was out of memory since it was filled, and is followed again
 
 
 @dataclass(frozen=True)

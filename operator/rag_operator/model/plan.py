@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 Role = Literal["stable", "candidate", "retired", "leaving"]
 RolloutPhase = Literal["Provisioning", "Indexing", "CatchingUp", "Evaluating", "WarmingUp", "Shifting", "Promoted"]
+# How a rollout ends, in one of four ways; `RolledBack` is how a revision that had served is left again.
 Ending = Literal["Promoted", "Aborted", "Superseded", "Reverted", "RolledBack"]
 
 
@@ -27,7 +28,7 @@ class Keep:
     revision: str
     role: Role
     floors: Mapping[str, int] = field(default_factory=dict)  # component name -> minReplicas, only ever raised by the operator
-    idle: bool = False  # scale its own workloads to 0 (aborted, after abortDelay)
+    idle: bool = False  # scale its own workloads to 0 (aborted or cold, after abortDelay)
 
     def may_answer(self, listed: Collection[str]) -> bool:
         """Whether gateways may have to answer by it: one that lost its place is answered by only while a table lists it."""
@@ -101,6 +102,7 @@ class Rollout:
     paused: bool = False  # the time since progress_since does not count: a pause, an approval, suspension
     gates: tuple[Gate, ...] = ()
     held: str = ""  # why it does not move, in words
+    back: bool = False  # a person goes back to a cold revision: no steps, no gates, and what was stable is rejected in the end
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ class Retired:
     revision: str
     until: float
     floors: Mapping[str, int] = field(default_factory=dict)
+    idle_at: float = 0.0  # when it may go cold, if that is the policy
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from rag_operator.model.plan import Gate, Note, Record, Rollout, RolloutPhase
 from rag_operator.rollout import analysis, gates, traffic, triggers
 from rag_operator.rollout.bluegreen import has_gates, steps_of
 from rag_operator.rollout.canary import WHOLE, SetWeight, Stage, Wait, goal, next_goal
-from rag_operator.rollout.endings import abort, promote
+from rag_operator.rollout.endings import abort, promote, roll_back
 from rag_operator.rollout.replicas import floors, lacking, running
 from rag_operator.rollout.situation import Move, Situation, describe, with_rollout
-from rag_operator.rollout.verbs import FULL, approval
+from rag_operator.rollout.verbs import FULL, approval, lapsed
 
 PREPARING: Final[tuple[RolloutPhase, ...]] = ("Provisioning", "Indexing", "CatchingUp")
 MAX_EVALUATIONS: Final = 3  # of one that was asked for: a Job whose node went away says nothing about the candidate
@@ -46,23 +46,33 @@ def advance(situation: Situation, record: Record, rollout: Rollout) -> Move | Ho
         outcome = station(situation, record, rollout)
         if outcome is not None:
             return outcome
-    return promote(situation, record, rollout)
+    end = roll_back if rollout.back else promote
+    return end(situation, record, rollout)
 
 
 def _follow_policy(situation: Situation, record: Record, rollout: Rollout) -> Outcome:
+    if rollout.back:
+        return None
     policy = situation.policy
-    asked, looked_at, steps = gates.policy_digest(policy.evaluation), gates.policy_digest(policy.analysis), len(steps_of(policy))
+    asked, looked_at, steps = gates.policy_digest(policy.evaluation), gates.policy_digest(policy.analysis), steps_of(policy)
     if looked_at != rollout.analysis_policy:
         other = tuple(gate for gate in rollout.gates if gate.name != "analysis")
-        return Move(with_rollout(record, rollout, situation.now, analysis_policy=looked_at, gates=other))
+        approved = lapsed(rollout, "analysis")
+        return Move(with_rollout(record, rollout, situation.now, analysis_policy=looked_at, gates=other, approved=approved))
     if asked != rollout.evaluation_policy:
         other = tuple(gate for gate in rollout.gates if gate.name != "evaluation")
         again = rollout.evaluation_attempt + 1
         anew = {"evaluation_policy": asked, "evaluation_attempt": again, "evaluation_first": again}
-        return Move(with_rollout(record, rollout, situation.now, **anew, gates=other))
-    if steps != rollout.steps:
-        return Move(with_rollout(record, rollout, situation.now, steps=steps, step=min(rollout.step, steps)))
+        return Move(with_rollout(record, rollout, situation.now, **anew, gates=other, approved=lapsed(rollout, "evaluation")))
+    if len(steps) != rollout.steps:
+        return Move(with_rollout(record, rollout, situation.now, steps=len(steps), step=_still_done(rollout, steps)))
     return None
+
+
+def _still_done(rollout: Rollout, steps: tuple[Stage, ...]) -> int:
+    # An edit that leaves fewer steps promotes nobody past an approval that nobody gave.
+    awaited = (done for done, stage in enumerate(steps) if stage == Wait() and not approval(rollout, str(done + 1)))
+    return rollout.step if rollout.step < len(steps) else next(awaited, len(steps))
 
 
 def _not_broken(situation: Situation, record: Record, rollout: Rollout) -> Outcome:
@@ -105,7 +115,8 @@ def _ready(situation: Situation, record: Record, rollout: Rollout) -> Outcome:
     why = situation.unready(rollout.candidate)
     if not why:
         return None
-    return Hold("Provisioning" if rollout.phase in PREPARING else rollout.phase, why)
+    # Whoever has caught up does so with each listing anew, as long as another part keeps it out of the table.
+    return Hold("Provisioning" if rollout.phase in ("Provisioning", "Indexing") else rollout.phase, why)
 
 
 def _first(situation: Situation, record: Record, rollout: Rollout) -> Outcome:

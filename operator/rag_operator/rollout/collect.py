@@ -7,7 +7,7 @@ A gateway that cannot be reached blocks every step and is named. So does a revis
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from rag_operator.model.observed import ComponentState
@@ -42,18 +42,37 @@ def collection(situation: Situation, keep: Iterable[Keep], *, adopted: bool = Fa
     return Collection(steps, (*blocked, *foreign), tuple(_forgettable(situation, kept)), waits=bool(holding(situation.observed)))
 
 
-def routed_away(situation: Situation, name: str) -> bool:
-    """Whether no gateway can still use a revision: the table does not name it and nobody answers by an older one."""
-    table = situation.observed.table
-    return (table is None or name not in table.weights) and not holding(situation.observed)
-
-
 def left(situation: Situation, record: Record, name: str) -> bool:
-    """Whether a revision's traffic is gone for good: what is kept for rollback stays in the table, with no weight."""
-    table, retired = situation.observed.table, record.retired
-    if retired is not None and retired.revision == name and table is not None and not table.weights.get(name):
-        return not holding(situation.observed)
-    return routed_away(situation, name)
+    """Whether a revision's traffic is gone for good: the table does not name it and nobody answers by an older one.
+
+    What is kept for rollback stays in the table, with no weight.
+    """
+    retired = record.retired
+    if retired is None or retired.revision != name:
+        return routed_away(situation, name)
+    return not _weights(situation).get(name, 0) and not holding(situation.observed)
+
+
+def routed_away(situation: Situation, name: str) -> bool:
+    """Whether the table does not name a revision, also with no weight, and nobody answers by an older one."""
+    return name not in _weights(situation) and not holding(situation.observed)
+
+
+def sleeps(situation: Situation, record: Record, name: str) -> bool:
+    """Whether a revision was put to rest before: every gateway had acknowledged then, however far behind one is now."""
+    own = situation.own_parts(name, record.stable)
+    if situation.observed.table is None or name in _weights(situation):
+        return False
+    if situation.revision(name) is None or (own and all(part.elsewhere for part in own)):
+        return False  # nothing here could tell
+    if any(part.cold for part in own):
+        return True
+    return not any(part.desired_replicas for part in own) and all(part.stopped for part in own if part.kind == "index")
+
+
+def _weights(situation: Situation) -> Mapping[str, int]:
+    table = situation.observed.table
+    return table.weights if table is not None else {}
 
 
 def _unneeded(situation: Situation, kept: list[str]) -> Iterator[ComponentState]:

@@ -36,12 +36,26 @@ def start(situation: Situation, record: Record, why: str) -> Move:
     return Move(begun, (Note("RolloutStarted", f"revision {name}: {why}"),))
 
 
+def go_back(situation: Situation, record: Record, approved: tuple[str, ...]) -> Move:
+    """The way back to a cold revision: everything of it is brought up again, then it gets all the traffic at once."""
+    if record.retired is None:
+        raise ValueError("there is nothing to go back to")
+    name, now = record.retired.revision, situation.now
+    before = Move(record)
+    if record.rollout is not None:
+        before = abort(situation, record, "RollbackRequested", f"somebody goes back to {name}")
+    rollout = Rollout(candidate=name, phase="Provisioning", started=now, progress_since=now, approved=approved, back=True)
+    after = replace(before.record, rollout=rollout, leaving=_without(before.record.leaving, name))
+    started = Note("RollbackStarted", f"revision {name}: it is cold, so its pods start, its index is loaded and catches up first")
+    return Move(after, (*before.notes, started))
+
+
 def promote(situation: Situation, record: Record, rollout: Rollout) -> Move:
     """The candidate becomes stable; what was stable stays hot for the rollback window."""
-    name, now = rollout.candidate, situation.now
+    name, now, policy = rollout.candidate, situation.now, situation.policy
     retired = record.retired
     if record.stable is not None:
-        retired = Retired(record.stable, now + situation.policy.rollback.window.seconds, rollout.floors)
+        retired = Retired(record.stable, now + policy.rollback.window.seconds, rollout.floors, now + policy.abort_delay.seconds)
     after = replace(
         record,
         stable=name,
@@ -61,7 +75,8 @@ def abort(situation: Situation, record: Record, reason: str, why: str, gate: Gat
     if record.rollout is None:
         raise ValueError("there is no rollout to abort")
     name = record.rollout.candidate
-    after = _reject(situation, _taken_back(situation, record, record.rollout), name, why, _sizes(situation, record.rollout))
+    end = _cold_again if record.rollout.back else _reject
+    after = end(situation, _taken_back(situation, record, record.rollout), name, why, _sizes(situation, record.rollout))
     return _ended(
         situation, after, "Aborted", reason, name=name, why=why, numbers={**gate_numbers(record.rollout), **(_flat(gate) if gate else {})}
     )
@@ -86,11 +101,17 @@ def revert(situation: Situation, record: Record, why: str) -> Move:
     return _ended(situation, after, "Reverted", "RolloutReverted", name=name, why=why, warning=False)
 
 
-def roll_back(situation: Situation, record: Record, why: str) -> Move:
-    """The retired revision serves again; what was stable, and a candidate, are rejected."""
-    if record.retired is None or record.stable is None:
+def roll_back(situation: Situation, record: Record, way: Rollout | None = None) -> Move:
+    """The retired revision serves again; what was stable, and a candidate, are rejected. A rollout that was under way ends, too.
+
+    `way` is the rollout that brought it up, if it was cold.
+    """
+    left, retired = record.stable, record.retired
+    back = way.candidate if way is not None else retired.revision if retired is not None else None
+    if back is None or left is None:
         raise ValueError("there is nothing to roll back to")
-    left, back, floors = record.stable, record.retired.revision, record.retired.floors
+    floors = _sizes(situation, way) if way is not None else retired.floors if retired is not None else {}
+    why = f"rolled back to {back}"
     after = replace(
         record,
         stable=back,
@@ -104,19 +125,40 @@ def roll_back(situation: Situation, record: Record, why: str) -> Move:
         if name is not None and name != back:
             # What goes back to work keeps its size, too, until every gateway has heard.
             after = _reject(situation, after, name, why, highest(running(situation, name), floors))
-    return _ended(situation, after, "RolledBack", "RolledBack", name=left, why=why)
+    ended = _cut_off(situation, after, record.rollout, why)
+    back_again = _ended(situation, ended.record, "RolledBack", "RolledBack", name=left, why=why)
+    return replace(back_again, notes=(*ended.notes, *back_again.notes))
+
+
+def _cut_off(situation: Situation, after: Record, rollout: Rollout | None, why: str) -> Move:
+    # Going back is the end of a revision that served. A rollout that was under way has an end of its own, a good one if it was on the
+    # way to the same revision.
+    if rollout is None:
+        return Move(after)
+    name, numbers = rollout.candidate, gate_numbers(rollout)
+    if name == after.stable:
+        return _ended(situation, after, "Promoted", "RolloutPromoted", name=name, why=why, numbers=numbers, warning=False)
+    return _ended(situation, after, "Aborted", "RolledBack", name=name, why=why, numbers=numbers)
 
 
 def restore(situation: Situation, record: Record, stable: str, why: str) -> Move:
     """Status was lost: who serves, and who can be rolled back to, is read from the routing table."""
-    table = situation.observed.table
-    idle = (name for name, weight in (table.weights if table else {}).items() if not weight and not situation.wants(name))
-    retired = next((name for name in idle if name in situation.observed.revisions), None)
+    weights = situation.observed.table.weights if situation.observed.table else {}
+    idle = [name for name, weight in weights.items() if not weight]
+    away = [name for name in situation.observed.revisions if name not in weights and _was_cold(situation, name)]
+    known = (name for name in (*idle, *away) if name in situation.observed.revisions and not situation.wants(name))
+    retired = next(known, None)
     until = situation.now + situation.policy.rollback.window.seconds
     old = _standing_verbs(situation, record)
     done = {**record.verbs_done, **old}
     after = replace(record, stable=stable, retired=Retired(retired, until) if retired else None, verbs_done=done)
     return Move(after, (Note("RecordRestored", why, warning=True), *(_ignored(verb, value) for verb, value in old.items())))
+
+
+def _was_cold(situation: Situation, name: str) -> bool:
+    # On its way back it is not cold any more, and not in the table yet.
+    index = situation.index(name)
+    return index is not None and (index.cold or index.woken)
 
 
 def _standing_verbs(situation: Situation, record: Record) -> dict[str, str]:
@@ -177,6 +219,14 @@ def _sizes(situation: Situation, rollout: Rollout) -> dict[str, int]:
 def _reject(situation: Situation, record: Record, name: str, why: str, floors: Mapping[str, int]) -> Record:
     rejected = (*(other for other in record.rejected if other != name), name)[-MAX_REJECTED:]
     return _leave(situation, replace(record, rejected=rejected), name, why, floors)
+
+
+def _cold_again(situation: Situation, record: Record, name: str, why: str, floors: Mapping[str, int]) -> Record:
+    # Going back did not succeed; it can be tried again as long as the window is open.
+    if record.retired is None:
+        return _leave(situation, record, name, why, floors)
+    idle_at = situation.now + situation.policy.abort_delay.seconds
+    return replace(record, retired=replace(record.retired, floors=highest(record.retired.floors, floors), idle_at=idle_at))
 
 
 def _leave(situation: Situation, record: Record, name: str, why: str, floors: Mapping[str, int]) -> Record:

@@ -26,7 +26,7 @@ from rag_operator.api.v1alpha1.spec import RAGPipelineSpec
 from rag_operator.model.revision import Component, ComponentKind, Revision
 
 HASH_VERSION: Final = 1
-_TEMPLATE_REF: Final = "generator.prompt.templateConfigMapRef."
+TEMPLATE_REF: Final = "generator.prompt.templateConfigMapRef"
 _SAME_MODEL: Final = {
     "embedder.external.model": "embedder.model.name",
     "embedder.external.revision": "embedder.model.revision",
@@ -79,7 +79,7 @@ def identities(spec: RAGPipelineSpec, template: str | None = None, reindex: str 
     layout = Identity.of(marked[marks.LAYOUT.name])
     index = Identity.of({**content.inputs, **layout.inputs})
     generator = Identity.of(marked[marks.GENERATOR.name]) if spec.generator is not None else None
-    settings = {path: value for path, value in marked[marks.REVISION.name].items() if not path.startswith(_TEMPLATE_REF)}
+    settings = {path: value for path, value in marked[marks.REVISION.name].items() if not path.startswith(f"{TEMPLATE_REF}.")}
     parts = {
         "embedder": embedder.digest,
         "index": index.digest,

@@ -18,7 +18,8 @@ from rag_operator.model.revision import Revision
 from rag_operator.rollout import endings, gates, traffic, triggers, verbs
 from rag_operator.rollout.advance import Hold, advance, verdict, warming
 from rag_operator.rollout.bluegreen import has_gates, steps_of
-from rag_operator.rollout.collect import collection, left
+from rag_operator.rollout.cold import is_cold
+from rag_operator.rollout.collect import collection, left, routed_away, sleeps
 from rag_operator.rollout.replicas import floors, highest, settling
 from rag_operator.rollout.situation import Move, Situation
 
@@ -51,9 +52,10 @@ def _noticed(situation: Situation, record: Record) -> Record:
     record = replace(record, settling=_settled(situation, record))
     if record.rollout is not None:
         record = replace(record, rollout=_seen(situation, record.rollout, record.stable))
-    if retired is not None and retired.until > (latest := now + policy.rollback.window.seconds):
-        record = replace(record, retired=replace(retired, until=latest))
     latest = now + policy.abort_delay.seconds
+    if retired is not None:
+        until, idle_at = min(retired.until, now + policy.rollback.window.seconds), min(retired.idle_at, latest)
+        record = replace(record, retired=replace(retired, until=until, idle_at=idle_at))
     if any(entry.idle_at > latest for entry in record.leaving):
         leaving = tuple(replace(entry, idle_at=min(entry.idle_at, latest)) for entry in record.leaving)
         record = replace(record, leaving=leaving)
@@ -170,7 +172,7 @@ def _act(situation: Situation, record: Record, notes: tuple[Note, ...], hold: Ho
         _evaluation(situation, record),
         collect=gone.steps if gone else (),
         forget=gone.forget if gone else (),
-        notes=notes,
+        notes=(*notes, *(traffic.told(situation, record, table) if table is not None else ())),
         blocked=gone.blocked if gone else (),
         requeue_after=_when(situation, record, hold, busy=table is not None, blocked=bool(gone and (gone.waits or gone.steps))),
     )
@@ -179,7 +181,7 @@ def _act(situation: Situation, record: Record, notes: tuple[Note, ...], hold: Ho
 def keep(situation: Situation, record: Record) -> tuple[Keep, ...]:
     """Return the revisions whose components must stand, each once, in its most important role and as large as any of its roles needs."""
     roles: dict[str, Keep] = {}
-    for role in (_stable(situation, record), _rolled_out(situation, record), _retired(record), *_leaving(situation, record)):
+    for role in (_stable(situation, record), _rolled_out(situation, record), _retired(situation, record), *_leaving(situation, record)):
         if role is not None:
             first = roles.get(role.revision, role)
             roles[role.revision] = replace(first, floors=highest(first.floors, role.floors))
@@ -207,8 +209,16 @@ def _rolled_out(situation: Situation, record: Record) -> Keep | None:
     return Keep(rollout.candidate, "candidate", needed)
 
 
-def _retired(record: Record) -> Keep | None:
-    return Keep(record.retired.revision, "retired", record.retired.floors) if record.retired else None
+def _retired(situation: Situation, record: Record) -> Keep | None:
+    retired = record.retired
+    if retired is None:
+        return None
+    cold = is_cold(situation, record) and _unused(situation, record, retired.revision)
+    return Keep(retired.revision, "retired", {} if cold else retired.floors, idle=cold)
+
+
+def _unused(situation: Situation, record: Record, name: str) -> bool:
+    return sleeps(situation, record, name) or routed_away(situation, name)
 
 
 def _leaving(situation: Situation, record: Record) -> Iterator[Keep]:
@@ -221,7 +231,7 @@ def _leaving(situation: Situation, record: Record) -> Iterator[Keep]:
 
 def _present(situation: Situation, record: Record, entry: Leaving) -> bool:
     # Order: table, acknowledged by every gateway, and only then anything shrinks.
-    return situation.now < entry.idle_at or not left(situation, record, entry.revision)
+    return situation.now < entry.idle_at or not (sleeps(situation, record, entry.revision) or left(situation, record, entry.revision))
 
 
 def _evaluation(situation: Situation, record: Record) -> EvaluationIntent | None:
@@ -250,6 +260,7 @@ def _when(situation: Situation, record: Record, hold: Hold | None, *, busy: bool
     now = situation.now
     times = [entry.idle_at for entry in record.leaving if entry.idle_at > now]
     times.extend(passing.until for passing in (record.retired, record.settling) if passing is not None)
+    times.extend(_cold_times(situation, record))
     if record.rollout is not None and hold is not None:
         times.extend(_candidate_times(situation, record.rollout, hold))
         if record.stable is not None and not hold.paused:
@@ -259,6 +270,15 @@ def _when(situation: Situation, record: Record, hold: Hold | None, *, busy: bool
     if blocked or any(entry.idle_at <= now and not left(situation, record, entry.revision) for entry in record.leaving):
         times.append(now + BLOCKED)
     return max(min(times) - now, AT_ONCE) if times else None
+
+
+def _cold_times(situation: Situation, record: Record) -> Iterator[float]:
+    retired, now = record.retired, situation.now
+    if retired is not None and situation.policy.rollback.mode == "Cold":
+        if retired.idle_at > now:
+            yield retired.idle_at
+        elif is_cold(situation, record) and not _unused(situation, record, retired.revision):
+            yield now + BLOCKED
 
 
 def _candidate_times(situation: Situation, rollout: Rollout, hold: Hold) -> Iterator[float]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from rag_operator.model.observed import GatewayPod, Observed
-from rag_operator.model.plan import Record, TableIntent
+from rag_operator.model.plan import Note, Record, TableIntent
 from rag_operator.rollout.canary import WHOLE
+from rag_operator.rollout.cold import is_cold
+from rag_operator.rollout.replicas import floors, lacking
 from rag_operator.rollout.situation import Situation
 
 
@@ -25,6 +27,22 @@ def intent(situation: Situation, record: Record) -> TableIntent | None:
     return TableIntent(wanted, salt(record, table.salt if table else ""), _why(present, wanted))
 
 
+def told(situation: Situation, record: Record, table: TableIntent) -> Iterator[Note]:
+    """Yield what people hear of a table that says something else although the position is the same."""
+    present = situation.observed.table.weights if situation.observed.table else {}
+    rollout, retired = record.rollout, record.retired
+    if rollout is not None and (given := table.weights.get(rollout.candidate, 0)) < min(rollout.weight, present.get(rollout.candidate, 0)):
+        yield Note(
+            "WeightWithdrawn",
+            f"revision {rollout.candidate}: to {given} % until it is ready: {situation.unready(rollout.candidate)}",
+            warning=True,
+        )
+    if retired is not None and retired.revision in present and retired.revision not in table.weights and is_cold(situation, record):
+        yield Note(
+            "RollbackWindowCold", f"revision {retired.revision}: its pods go and its index leaves memory; going back brings them up first"
+        )
+
+
 def weights(situation: Situation, record: Record) -> dict[str, int]:
     """Return the weights of a position, by revision. A revision with 0 can be reached by preview. Empty: nothing serves yet."""
     if record.stable is None:
@@ -33,15 +51,21 @@ def weights(situation: Situation, record: Record) -> dict[str, int]:
     wanted = {record.stable: WHOLE - given}
     if record.rollout is not None and (given or _listed(situation, record.rollout.candidate)):
         wanted[record.rollout.candidate] = given
-    if record.retired is not None and record.retired.revision not in wanted and _listed(situation, record.retired.revision):
-        wanted[record.retired.revision] = 0
+    retired = record.retired.revision if record.retired is not None and not is_cold(situation, record) else None
+    if retired is not None and retired not in wanted and _listed(situation, retired):
+        wanted[retired] = 0
     return wanted
 
 
 def candidate_weight(situation: Situation, record: Record) -> int:
-    """Return what the candidate gets now: nothing while one of its parts is not ready."""
-    rollout = record.rollout
-    return rollout.weight if rollout is not None and situation.serves(rollout.candidate) else 0
+    """Return what the candidate gets now: nothing while one of its parts is not ready, and no more while it is too small for more."""
+    rollout, table = record.rollout, situation.observed.table
+    if rollout is None or not situation.serves(rollout.candidate):
+        return 0
+    # It was large enough when the weight was decided. Whoever decided may have died before anybody was told to keep that size.
+    given = table.weights.get(rollout.candidate, 0) if table is not None else 0
+    small = rollout.weight > given and lacking(situation, floors(situation, rollout, record.stable, rollout.weight)) is not None
+    return given if small else rollout.weight
 
 
 def salt(record: Record, present: str) -> str:

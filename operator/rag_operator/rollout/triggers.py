@@ -52,13 +52,17 @@ def _departed(situation: Situation, record: Record, entry: Leaving) -> bool:
 def reverted(situation: Situation, record: Record) -> str:
     """The spec asks for stable while another revision is rolled out."""
     back = record.stable is not None and situation.wants(record.stable)
-    return "the spec asks for the stable revision again" if back and record.rollout is not None else ""
+    # Who goes back by the verb leaves the spec as it is.
+    chosen = record.rollout is not None and not record.rollout.back
+    return "the spec asks for the stable revision again" if back and chosen else ""
 
 
 def superseded(situation: Situation, record: Record) -> str:
     """The spec asks for a third revision."""
     wanted, rollout = situation.wanted, record.rollout
     if wanted is None or rollout is None or wanted.name in (rollout.candidate, record.stable):
+        return ""
+    if rollout.back and wanted.name in record.rejected:
         return ""
     return f"the spec asks for revision {wanted.name} now"
 

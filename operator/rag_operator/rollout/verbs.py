@@ -11,7 +11,8 @@ from typing import Final
 
 from rag_operator import names
 from rag_operator.model.plan import Note, Record, Rollout
-from rag_operator.rollout.endings import abort, roll_back
+from rag_operator.rollout.cold import is_cold
+from rag_operator.rollout.endings import abort, go_back, roll_back
 from rag_operator.rollout.situation import Move, Situation, with_rollout
 
 FULL: Final = "full"
@@ -40,6 +41,11 @@ def gate_key(rollout: Rollout, gate: str) -> str:
     return f"{gate}@{rollout.weight}" if gate == "analysis" else gate
 
 
+def lapsed(rollout: Rollout, gate: str) -> tuple[str, ...]:
+    """Return what stays approved when a gate is asked anew: nobody has seen yet what it will say."""
+    return tuple(one for one in rollout.approved if one.partition("@")[0] != gate)
+
+
 def _remembered(record: Record, verb: str, value: str, handled: Handled) -> Move:
     short = verb.removeprefix(f"{names.GROUP}/")
     if isinstance(handled, str):
@@ -62,8 +68,12 @@ def _roll_back(situation: Situation, record: Record, value: str) -> Handled:
         return "there is no revision to roll back to"
     if retired.revision != name:
         return f"only revision {retired.revision} can be rolled back to"
+    if record.rollout is not None and record.rollout.back:
+        return f"revision {name} is on its way back already"
+    if is_cold(situation, record):
+        return go_back(situation, record, approved=(FULL,))
     unready = situation.unready(name)
-    return f"revision {name} cannot serve: {unready}" if unready else roll_back(situation, record, f"rolled back to {name}")
+    return f"revision {name} cannot serve: {unready}" if unready else roll_back(situation, record)
 
 
 def _retry(situation: Situation, record: Record, value: str) -> Handled:
@@ -81,6 +91,7 @@ def _retry(situation: Situation, record: Record, value: str) -> Handled:
             rollout,
             situation.now,
             gates=(),
+            approved=lapsed(rollout, "evaluation"),
             attempt=rollout.attempt + 1,
             evaluation_attempt=rollout.evaluation_attempt + 1,
             evaluation_first=rollout.evaluation_attempt + 1,

@@ -28,6 +28,7 @@ INDEX_FRESH: Final = "IndexFresh"
 GENERATOR_READY: Final = "GeneratorReady"
 GATEWAY_READY: Final = "GatewayReady"
 SCALING_READY: Final = "ScalingReady"
+REJECTED: Final = "Rejected"  # a reason
 
 _LONGEST: Final = 1000
 _LONGEST_REASON: Final = 128
@@ -122,7 +123,7 @@ def stalled(situation: Situation) -> Verdict:
     if situation.suspended:
         return Verdict("True", "Suspended", "spec.suspend is set")
     if situation.rejected:
-        return Verdict("True", "Rejected", rejection(situation))
+        return Verdict("True", REJECTED, rejection(situation))
     return Verdict("False", "Progressing" if reconciling(situation).status == "True" else "Settled")
 
 

@@ -21,6 +21,8 @@ def index_conditions(
     known = {condition.type: condition for condition in status.conditions}
     time = Timestamp.at(datetime.fromtimestamp(now, UTC))
     verdicts = {"Ready": ready(state), "CaughtUp": caught_up(state), "Fresh": fresh(status, sources, now)}
+    if state.cold:
+        verdicts = dict.fromkeys(verdicts, Verdict("False", "Cold", state.message))
     return tuple(settled(kind, verdict, known.get(kind), generation, time) for kind, verdict in verdicts.items())
 
 

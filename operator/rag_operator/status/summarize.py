@@ -31,6 +31,7 @@ from rag_operator.status.situation import Situation
 _LONGEST: Final = 1000
 _SHOWN: Final = 16  # revisions that leave: while a gateway holds them all, every change of the spec adds one
 _INDEX_STAGES: Final = frozenset({"Building", "CatchingUp", "Loading", "Indexing", "Unverified"})
+_SAMPLES: Final = ("questions", "requests candidate")  # what an evaluation and an analysis rest on
 _GATES: Final = {"evaluation": "Evaluation", "analysis": "Analysis"}
 
 
@@ -99,7 +100,10 @@ def message_of(situation: Situation, found: tuple[Condition, ...], phase: Phase)
     if situation.plan is not None and situation.plan.blocked:
         return situation.plan.blocked[0]
     if situation.record.rollout is not None and situation.stable is not None:
-        return situation.record.rollout.held or f"revision {situation.record.rollout.candidate} is being rolled out"
+        rollout = situation.record.rollout
+        if rollout.back:
+            return f"going back to revision {rollout.candidate}, which was cold: {rollout.held or 'its pods start'}"
+        return rollout.held or f"revision {rollout.candidate} is being rolled out"
     if situation.unfinished and said[conditions.READY].status == "True":
         return situation.unfinished[0].message
     if phase == "Ready":
@@ -158,10 +162,12 @@ def _retired(situation: Situation) -> RetiredStatus | None:
     retired = situation.record.retired
     if retired is None:
         return None
-    further = {"until": _time(retired.until), "floors": dict(retired.floors) or None}
-    before = situation.before.retired
-    since = before.since if before is not None and before.revision == retired.revision else None
-    return RetiredStatus.model_validate(_serving(situation, retired.revision, since) | further)
+    before = situation.before.retired if situation.before.retired and situation.before.retired.revision == retired.revision else None
+    cold = before is not None and bool(before.cold)
+    if situation.plan is not None:
+        cold = any(keep.idle and (keep.role, keep.revision) == ("retired", retired.revision) for keep in situation.plan.keep)
+    further = {"until": _time(retired.until), "floors": dict(retired.floors) or None, "cold": cold or None}
+    return RetiredStatus.model_validate(_serving(situation, retired.revision, before.since if before else None) | further)
 
 
 def _serving(situation: Situation, name: str, since: Timestamp | None) -> dict[str, object]:
@@ -212,12 +218,11 @@ def _traffic(situation: Situation) -> str | None:
 
 
 def _gate(gate: plan.Gate) -> Gate:
-    known = {
-        key: gate.numbers[key] for key in ("metric", "stable", "candidate", "difference", "low", "high", "samples") if key in gate.numbers
-    }
+    known = {key: gate.numbers[key] for key in ("metric", "stable", "candidate", "difference", "low", "high") if key in gate.numbers}
+    samples = next((int(gate.numbers[key]) for key in _SAMPLES if key in gate.numbers), None)
     further = {key: float(value) for key, value in gate.numbers.items() if key not in known and isinstance(value, int | float)}
-    said = {"name": _GATES[gate.name], "result": gate.outcome, "message": gate.message[:_LONGEST], "numbers": further or None}
-    return Gate.model_validate(known | said)
+    said = {"name": _GATES[gate.name], "result": gate.outcome, "message": gate.message[:_LONGEST]}
+    return Gate.model_validate(known | said | {"samples": samples, "numbers": further or None})
 
 
 def _decision(decision: plan.Decision) -> Decision:

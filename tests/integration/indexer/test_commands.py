@@ -45,6 +45,14 @@ async def test_a_build_is_complete_when_its_last_share_is(alone: Alone, index: d
     assert alone.status(index)["build"]["documents"] == len(DOCUMENTS)
 
 
+async def test_what_the_server_ignores_is_said_whichever_share_is_last(alone: Alone, index: dict[str, Any]) -> None:
+    index["spec"]["identity"]["layout"]["shards"] = 4
+    for share in (0, 2, 1):
+        await alone.run("build", index, parallelism=3, share=share)
+    (ignored,) = alone.status(index)["observed"]["ignored"]
+    assert ignored.startswith("shards: 4 asked for, ")
+
+
 async def test_chunks_without_a_document_are_swept_by_a_build(alone: Alone, index: dict[str, Any], lite_client: MilvusClient) -> None:
     await alone.run("build", index)
     store = in_milvus(lite_client, index)

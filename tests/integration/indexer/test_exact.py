@@ -15,6 +15,7 @@ from doubles.indexing import Corpus, text_of
 from doubles.ragindex import manifest
 from doubles.web import Double
 from rag_indexer import cli
+from rag_indexer.evaluate import asking
 from rag_indexer.settings import Settings
 from rag_indexer.work.exact import DEPTH
 from rag_runtime.contracts import headers
@@ -23,12 +24,16 @@ DOCUMENTS = {f"{number:02d}.txt": text_of(f"document {number}", 2) for number in
 
 
 class Gateway(Double):
-    """Searches a flat index for both revisions; the candidate loses every second result, and refuses one question."""
+    """Searches a flat index for both revisions; the candidate loses every second result, and refuses one question.
+
+    When the first question comes it is being replaced.
+    """
 
     def __init__(self, client: MilvusClient, collection: str) -> None:
         super().__init__()
         self._client = client
         self._collection = collection
+        self._is_there = False
 
     def routes(self) -> list[web.RouteDef]:
         return [web.post("/v1/retrieve", self._retrieve)]
@@ -37,7 +42,8 @@ class Gateway(Double):
         body = await request.json()
         revision = request.headers[headers.REVISION]
         is_candidate = revision == "candidate"
-        if is_candidate and body["query"] == "refuse me":
+        was_there, self._is_there = self._is_there, True
+        if not was_there or (is_candidate and body["query"] == "refuse me"):
             return web.json_response({"error": {"message": "no"}}, status=503)
         vector = vector_of("query: " + body["query"], 8, "print-8").tolist()
         found = self._client.search(self._collection, data=[vector], limit=body["k"], output_fields=["document", "ordinal"])[0]
@@ -49,6 +55,7 @@ class Gateway(Double):
 async def test_recall_is_counted_against_every_vector(
     lite_address: str, lite_client: MilvusClient, double: EmbedderDouble, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(asking, "PAUSES", (0.0, 0.0))
     corpus.become(DOCUMENTS)
     tmp_path = corpus.root.parents[1]
     index = manifest(lite_address, double.url)

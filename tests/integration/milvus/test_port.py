@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pymilvus import MilvusClient
 
-from rag_runtime.milvus.errors import MissingError, NotOursError, TooLargeError, UnavailableError
+from rag_runtime.milvus.errors import MilvusError, MissingError, NotOursError, TooLargeError, UnavailableError
 from rag_runtime.milvus.rows import Chunk, LedgerRow
 from rag_runtime.milvus.scan import Row
 from rag_runtime.milvus.schema import Owner, Shape
@@ -202,6 +202,26 @@ def test_a_number_of_replicas_that_a_loaded_collection_is_refused_leaves_it_as_i
     )
     assert shared.facts().loaded
     assert shared.load(1) == []
+
+
+def test_what_is_released_cannot_be_read_until_it_is_loaded_but_its_ledger_can(client: MilvusClient) -> None:
+    store = MilvusIndex(client, "contract_cold", patience=0.2)
+    store.create(Shape(dimensions=8, parameters={"M": 16, "efConstruction": 100}), OWNER)
+    store.insert_chunks([*chunks_for("cold/a"), *chunks_for("cold/b")])
+    store.put_ledger([LedgerRow("cold/a", "v1", "done"), LedgerRow("cold/b", "v1", "done")])
+    store.release()
+    store.release()
+    assert not store.facts().loaded
+    with pytest.raises(MilvusError):
+        store.keys_of(["cold/a"])
+    assert set(store.ledger_of(["cold/a", "cold/b"])) == {"cold/a", "cold/b"}
+    store.load()
+    assert store.facts().loaded
+    store.delete_chunks(store.keys_of(["cold/a"]))
+    store.release()
+    store.load()
+    assert {chunk.document for page in store.scan_chunks() for chunk in page} == {"cold/b"}
+    store.drop(OWNER)
 
 
 def test_nobody_listening_is_unavailable_within_the_time_given() -> None:

@@ -98,7 +98,7 @@ async def a_pod(found: Scenario, component: str, status: dict[str, Any]) -> Obje
     meta = {"name": f"{component}-x", "namespace": found.namespace, "labels": names.labels(NAME, names.KIND_EMBEDDER, component)}
     spec = {"containers": [{"name": "main", "image": "registry.example/main:1"}], "automountServiceAccountToken": False}
     made = await found.client.create({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
-    await found.world._patch_status(PODS, made, status)
+    await found.world.say(PODS, made, status)
     return made
 
 
@@ -159,11 +159,8 @@ async def test_a_volume_that_cannot_be_mounted_and_pods_that_may_not_be_made_are
         await told(found, "FailedMount", 'secret "milvus" not found')
         await take_away(found, pod)
         await found.ready()
-        found.world.stuck.add(component)
         words = f'pods "{component}-" is forbidden: exceeded quota: gpus'
-        refused = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": words}
-        body = await found.client.get(DEPLOYMENTS, namespace, component) or {}
-        await found.world._patch_status(DEPLOYMENTS, body, {**body.get("status", {}), "conditions": [refused]})
+        found.world.refuse_pods(component, words)
         await told(found, "FailedCreate", words)
 
 
@@ -219,7 +216,7 @@ async def say_of_scaling(found: Scenario, name: str, status: str, reason: str, m
     body = await found.client.get(AUTOSCALERS, found.namespace, name) or {}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     condition = {"type": "ScalingActive", "status": status, "reason": reason, "message": message, "lastTransitionTime": now}
-    await found.world._patch_status(AUTOSCALERS, body, {"currentReplicas": 1, "desiredReplicas": 1, "conditions": [condition]})
+    await found.world.say(AUTOSCALERS, body, {"currentReplicas": 1, "desiredReplicas": 1, "conditions": [condition]})
 
 
 async def scaling(found: Scenario, status: str, reason: str) -> bool:

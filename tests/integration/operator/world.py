@@ -12,10 +12,13 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
 
+from rag_gateway.epochs import Epochs
+from rag_gateway.metrics import Metrics
 from rag_operator import errors, names
 from rag_operator.kube.access import load
 from rag_operator.kube.client import Client
@@ -45,6 +48,7 @@ class World:
     def __init__(self, kubeconfig: str, namespace: str) -> None:
         self._kubeconfig, self.namespace = kubeconfig, namespace
         self.stuck: set[str] = set()
+        self._conditions: dict[str, list[dict[str, Any]]] = {}  # of components
         self.dropped: set[str] = set()  # collections
         self.building = True  # False: builds go on for ever
         self.drop_takes = 0.0  # seconds from the making of its Job
@@ -76,6 +80,19 @@ class World:
         """Whether it looked at everything since then (monotonic), and found nothing to do."""
         return self.paused or self._still > max(moment, self.wrote)
 
+    def answer(self, revision: str, outcome: str, times: int) -> None:
+        """Every gateway answers so many questions by a revision."""
+        for gateway in self._gateways.values():
+            for _ in range(times):
+                gateway.metrics.retrieved(revision, 0.02, 8, preview=False)
+                gateway.metrics.finished(revision, "search", outcome, preview=False)
+
+    def refuse_pods(self, component: str, words: str) -> None:
+        """The workload controller cannot make pods for a component any more, in the API server's words."""
+        self.stuck.add(component)
+        refused = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": words}
+        self._conditions[component] = [{**refused, "lastUpdateTime": _now(0), "lastTransitionTime": _now(0)}]
+
     async def _run(self) -> None:
         while True:
             if not self.paused:
@@ -104,9 +121,10 @@ class World:
             "readyReplicas": wanted,
             "updatedReplicas": wanted,
             "availableReplicas": wanted,
+            "conditions": self._conditions.get(component, []),
         }
         present = body.get("status") or {}
-        if any(present.get(key, 0) != value for key, value in status.items()):
+        if any((present.get(key) or 0) != (value or 0) for key, value in status.items()):
             await self._patch_status(resource, body, status)
         if component == names.KIND_GATEWAY:
             await self._gateway_pods(body, wanted)
@@ -156,7 +174,7 @@ class World:
             for kind in ("FailureTarget", "Failed")
         ]
         status = {"startTime": _now(-ago - 1), "failed": 1, "conditions": conditions, "uncountedTerminatedPods": {}}
-        await self._patch_status(JOBS, body, status)
+        await self.say(JOBS, body, status)
 
     async def _finish(self, job: dict[str, Any]) -> None:
         done = [
@@ -199,20 +217,27 @@ class World:
             if new != gateway.table:
                 gateway.table, self.wrote = new, time.monotonic()
 
+    async def say(self, resource: Resource, body: dict[str, Any], status: dict[str, Any]) -> None:
+        """Another controller says this of an object, whatever was written to it since it was read."""
+        await self._send_status(resource, body, {"status": status})
+
     async def _patch_status(self, resource: Resource, body: dict[str, Any], status: dict[str, Any]) -> None:
-        meta = body["metadata"]
-        change = {"metadata": {"resourceVersion": meta["resourceVersion"]}, "status": status}
-        path = resource.path(self.namespace, meta["name"], "status")
+        await self._send_status(resource, body, {"metadata": {"resourceVersion": body["metadata"]["resourceVersion"]}, "status": status})
+
+    async def _send_status(self, resource: Resource, body: dict[str, Any], change: dict[str, Any]) -> None:
+        path = resource.path(self.namespace, body["metadata"]["name"], "status")
         self.wrote = time.monotonic()
         await self.client._send("PATCH", path, query={"fieldManager": MANAGER}, body=change, content="application/merge-patch+json")
 
 
 class _Gateway:
-    """A pod's metrics: it acknowledges the table's epoch as soon as the world shows it."""
+    """A pod's metrics, a real gateway's: it acknowledges the table's epoch as soon as the world shows it."""
 
     def __init__(self, address: str, pipeline: str) -> None:
         self.address, self.pipeline = address, pipeline
         self.table: dict[str, Any] = {"epoch": 0}
+        self._registry = CollectorRegistry()
+        self.metrics = Metrics(cast(Epochs, self), self._registry)
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -226,9 +251,15 @@ class _Gateway:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    @property
+    def served(self) -> int:
+        """The epoch that it answers by."""
+        return int(self.table["epoch"])
+
+    oldest_in_use = served
+
     async def _metrics(self, _: web.Request) -> web.Response:
-        epoch = self.table["epoch"]
-        return web.Response(text=f"rag_gateway_epoch_served {epoch}\nrag_gateway_epoch_oldest_in_use {epoch}\n")
+        return web.Response(body=generate_latest(self._registry))
 
 
 async def _listening(pipeline: str) -> _Gateway:

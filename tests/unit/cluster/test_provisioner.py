@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import queue
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cluster.provisioner import PROVISIONER, Api, reconcile
+from cluster.provisioner import PROVISIONER, Api, await_change, reconcile
 
 Json = dict[str, Any]
 CLASSES = [
@@ -102,3 +103,12 @@ def test_a_volume_that_is_retained_used_or_foreign_stays(tmp_path: Path, kept: J
     reconcile(api, tmp_path)
     assert api.calls == []
     assert (tmp_path / "pvc-u1").exists()
+
+
+def test_one_look_serves_all_events_so_far_and_a_failed_one_is_repeated_without_any() -> None:
+    changed: queue.Queue[str] = queue.Queue()
+    for event in ("claims", "volumes"):
+        changed.put(event)
+    await_change(changed, None)
+    assert changed.empty()
+    await_change(changed, 0.01)

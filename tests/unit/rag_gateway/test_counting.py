@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from rag_gateway import app
+from rag_gateway import deadline as deadlines
 from rag_gateway.deadline import Deadline
 from rag_gateway.epochs import Epochs
 from rag_gateway.errors import DeadlineExceededError, GatewayError, UnavailableError
@@ -41,12 +42,14 @@ async def _hang(deadline: Deadline) -> None:
 
 
 class _Retriever:
-    """Finds nothing, after it has failed or hung as told."""
+    """Finds nothing, after it has failed or hung as told: until its deadline, or for ever."""
 
-    def __init__(self, failure: GatewayError | None = None, *, hangs: bool = False) -> None:
-        self.failure, self.hangs = failure, hangs
+    def __init__(self, failure: GatewayError | None = None, *, hangs: bool = False, for_ever: bool = False) -> None:
+        self.failure, self.hangs, self.for_ever = failure, hangs, for_ever
 
     async def retrieve(self, text: str, k: int, group_by: str, expression: str, deadline: Deadline) -> Retrieved:
+        if self.for_ever:
+            await asyncio.Event().wait()
         if self.hangs:
             await _hang(deadline)
         if self.failure:
@@ -123,8 +126,11 @@ async def test_a_caller_that_waits_too_short_for_a_token_is_not_the_revisions_de
 
 
 @pytest.mark.parametrize("deadline", [None, "60000"])
-async def test_what_takes_longer_than_the_gateway_allows_is_the_revisions_error(deadline: str | None, tmp_path: Path) -> None:
-    caller = _Caller(tmp_path, _Retriever(hangs=True), RAG_RETRIEVAL_TIMEOUT="60ms", RAG_REQUEST_TIMEOUT="120s")
+@pytest.mark.parametrize(("retrieval", "request_timeout"), [("60ms", "120s"), ("10s", "60ms")])
+async def test_what_takes_longer_than_the_gateway_allows_is_the_revisions_error(
+    deadline: str | None, retrieval: str, request_timeout: str, tmp_path: Path
+) -> None:
+    caller = _Caller(tmp_path, _Retriever(hangs=True), RAG_RETRIEVAL_TIMEOUT=retrieval, RAG_REQUEST_TIMEOUT=request_timeout)
 
     assert await caller.ask("retrieve", deadline) == 504
     assert caller.counted("retrieve") == {"error": 1}
@@ -137,11 +143,20 @@ async def test_a_failure_before_the_callers_time_is_over_is_the_revisions_error(
     assert caller.counted("retrieve") == {"error": 1}
 
 
-async def test_an_answer_within_a_short_time_counts(tmp_path: Path) -> None:
+async def test_an_answer_at_the_last_moment_of_a_short_time_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "EARLY_SECONDS", 60)
     caller = _Caller(tmp_path, _Retriever())
 
     assert await caller.ask("retrieve", "20000") == 200
     assert caller.counted("retrieve") == {"ok": 1}
+
+
+async def test_a_step_that_nothing_bounds_is_the_revisions_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "SLACK_SECONDS", 0.01)
+    caller = _Caller(tmp_path, _Retriever(for_ever=True), RAG_REQUEST_TIMEOUT="60ms")
+
+    assert await caller.ask("retrieve", None) == 504
+    assert caller.counted("retrieve") == {"error": 1}
 
 
 async def test_a_caller_that_does_not_read_its_answer_is_not_the_revisions_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

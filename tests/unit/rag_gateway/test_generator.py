@@ -20,11 +20,15 @@ from rag_runtime.retry import RetryBudget
 
 
 class Scripted(Double):
-    """Each request gets the next script: events that are sent, and then the connection is cut unless the last says why it ended."""
+    """Each request gets the next script: events that are sent, and then the connection is cut unless the last says why it ended.
 
-    def __init__(self, *scripts: list[dict[str, Any]]) -> None:
+    Without `cut` its answer ends there like a whole one.
+    """
+
+    def __init__(self, *scripts: list[dict[str, Any]], cut: bool = True) -> None:
         super().__init__()
         self.scripts = list(scripts)
+        self.cut = cut
         self.asked = 0
 
     def routes(self) -> list[web.RouteDef]:
@@ -37,7 +41,7 @@ class Scripted(Double):
         script = self.scripts.pop(0)
         for event in script:
             await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
-        if not script or not script[-1]["choices"][0].get("finish_reason"):
+        if self.cut and not (script and script[-1]["choices"][0].get("finish_reason")):
             assert request.transport is not None
             request.transport.abort()
         return response
@@ -59,8 +63,9 @@ async def generated(double: Scripted, budget: RetryBudget | None = None) -> str:
 
 
 @pytest.mark.parametrize("before", [[], [event("")]], ids=["after its headers", "after its role"])
-async def test_a_generator_that_goes_before_its_first_token_is_asked_again(before: list[dict[str, Any]]) -> None:
-    double = Scripted(before, [event("whole", "stop")])
+@pytest.mark.parametrize("cut", [True, False])
+async def test_a_generator_that_goes_before_its_first_token_is_asked_again(before: list[dict[str, Any]], cut: bool) -> None:
+    double = Scripted(before, [event("whole", "stop")], cut=cut)
 
     assert await generated(double) == "whole"
     assert double.asked == 2

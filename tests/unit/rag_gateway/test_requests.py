@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rag_gateway.deadline import Deadline, asked_for
+from rag_gateway.deadline import EARLY_SECONDS, Deadline, asked_for
 from rag_gateway.errors import BadRequestError, DeadlineExceededError, GatewayError
 from rag_gateway.prompt import Turn
 from rag_gateway.requests import body_of, chat_request, query_request, retrieve_request
@@ -137,6 +137,16 @@ def test_a_caller_can_shorten_its_time_but_not_lengthen_it() -> None:
     for wrong in ("", "0", "-5", "1.5", "soon", "²", "9" * 13, "9" * 400, "9" * 5_000):
         with pytest.raises(BadRequestError, match=r"x-rag-deadline-ms: '.{0,40}', allowed: whole milliseconds"):
             asked_for(wrong, 10.0)
+
+
+def test_a_callers_own_time_is_over_a_little_before_its_end_for_what_it_asks_is_told_whole_milliseconds() -> None:
+    now = 0.0
+    callers, gateways = (asked_for(header, 10.0, lambda: now) for header in ("1000", None))
+    assert not callers.given_up
+    now = 1.0 - EARLY_SECONDS
+    assert callers.given_up
+    now = 10.0
+    assert not gateways.given_up
 
 
 def test_an_error_has_openais_shape() -> None:

@@ -204,9 +204,10 @@ async def test_a_question_that_the_model_does_not_take_is_the_callers_mistake() 
     assert refused.value.param == "query"
 
 
-async def test_an_embedder_that_refuses_for_another_reason_is_not_the_callers_mistake() -> None:
+@pytest.mark.parametrize(("status", "param"), [(401, None), (404, "model")])
+async def test_an_embedder_that_refuses_for_another_reason_is_not_the_callers_mistake(status: int, param: str | None) -> None:
     client = _Client()
-    client.failures.append(embeddings.RejectedError("no such key", status=401))
+    client.failures.append(embeddings.RejectedError("no such key", status=status, param=param))
 
     with pytest.raises(UpstreamInvalidError):
         await _embedder(client).embed("q", Deadline(5))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,3 +24,17 @@ def test_an_answer_of_any_shape_is_one_vector_a_text_or_an_invalid_answer(data: 
     except embeddings.InvalidAnswerError:
         return
     assert vectors.shape == (len(data), dimensions or vectors.shape[1])
+
+
+@pytest.mark.parametrize("row", [[[1.0]], [[1.0], [2.0]], [[1.0, 2.0]], [[1.0], 2.0]])
+def test_a_list_of_lists_is_no_vector(row: list[Any]) -> None:
+    with pytest.raises(embeddings.InvalidAnswerError, match="cannot be decoded"):
+        wire.vectors_of(json.dumps({"data": [{"index": 0, "embedding": row}]}).encode(), 1, None)
+
+
+@pytest.mark.parametrize("param", [7, ["input"], None])
+def test_a_parameter_that_is_named_by_no_text_is_not_named(param: object) -> None:
+    body = json.dumps({"error": {"message": "too long", "code": "context_length_exceeded", "param": param}})
+    error = wire.failure(400, {}, body.encode())
+    assert isinstance(error, embeddings.TextTooLongError)
+    assert (error.param, error.index) == (None, None)

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -57,8 +58,9 @@ def test_an_exception_is_part_of_its_line(lines: io.StringIO) -> None:
 
 @pytest.mark.parametrize("odd", ["caf\udce9.md", 2**70], ids=["a file's name that is not UTF-8", "a number of more than 64 bits"])
 def test_a_line_is_not_lost_for_a_member_that_json_in_utf8_cannot_hold(lines: io.StringIO, odd: object) -> None:
-    log.info("failed to read", extra={"document": odd})
-    assert json.loads(lines.getvalue())["document"] == odd
+    log.info("failed to read", extra={"document": odd, "below": Path("docs")})
+    line = json.loads(lines.getvalue())
+    assert (line["document"], line["below"]) == (odd, "docs")
 
 
 @pytest.mark.parametrize("offered", [None, "", "two words", "x" * 129, 'quote"', "line\nbreak"])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import unicodedata
 from collections.abc import Iterable
 
 LEDGER_SUFFIX = "_docs"
+SCRATCH_INFIX = "_probe_"
 MAX_DOCUMENT_ID_BYTES = 1_024
 CHUNK_KEY_LENGTH = 32
 BUCKETS = 1_024
@@ -56,6 +58,16 @@ PROPERTY_INDEX = "ragops.index"
 def ledger_name(collection: str) -> str:
     """The ledger beside the chunks of `collection`."""
     return collection + LEDGER_SUFFIX
+
+
+def scratch_name(collection: str) -> str:
+    """A name for what the server is tried on before `collection` is made, another one each time."""
+    return collection + SCRATCH_INFIX + secrets.token_hex(4)
+
+
+def is_scratch(name: str, collection: str) -> bool:
+    """Whether the server was tried on this for `collection`."""
+    return name.startswith(collection + SCRATCH_INFIX)
 
 
 def document_id(source: str, path: str) -> str:

@@ -38,6 +38,7 @@ class Work(_Value):
     mode: Mode
     from_: CopyFrom | None = Field(None, alias="from")
     attempt: int = 0
+    cold_until: str | None = None
 
 
 Text = Annotated[str, BeforeValidator(lambda text: text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…")]

@@ -66,7 +66,10 @@ def _row(value: object) -> Vectors:
         if isinstance(value, str):
             return np.frombuffer(base64.b64decode(value, validate=True), "<f4")
         if isinstance(value, list):
-            return np.array(value, np.float32).reshape(len(value))  # a list of lists is no vector
+            row = np.array(value, np.float32)
+            if row.ndim != 1:
+                raise ValueError("a list of lists")
+            return row
     except (binascii.Error, ValueError, TypeError) as error:
         raise InvalidAnswerError(f"an embedding that cannot be decoded: {error}") from error
     raise InvalidAnswerError(f"an embedding is {type(value).__name__}, expected base64 or an array")

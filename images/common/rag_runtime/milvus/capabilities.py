@@ -6,7 +6,6 @@ A capability that an index needs and the server lacks is refused in words (`requ
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -18,9 +17,8 @@ from rag_runtime.milvus import schema
 from rag_runtime.milvus.connection import CALL_SECONDS
 from rag_runtime.milvus.errors import MilvusError, UnavailableError, UnsupportedError, translated
 from rag_runtime.milvus.rows import Chunk
-from rag_runtime.milvus.schema import Shape
+from rag_runtime.milvus.schema import Owner, Shape
 
-_SCRATCH = "rag_probe_"
 _ROWS = 24
 
 
@@ -62,20 +60,23 @@ def require(capabilities: Capabilities, shape: Shape) -> None:
         raise UnsupportedError("; ".join(missing))
 
 
-def probe(client: MilvusClient, shape: Shape) -> Capabilities:
-    """Try everything on a collection of our own, which is gone afterwards. Seconds. Raises `MilvusError`."""
-    with _scratch(client, shape) as name:
+def probe(client: MilvusClient, shape: Shape, collection: str, owner: Owner) -> Capabilities:
+    """Try everything that `collection` will need on one beside it, which is gone afterwards. Seconds. Raises `MilvusError`.
+
+    What a probe that is killed leaves is the owner's, and goes with `collection` (`IndexStore.drop`).
+    """
+    with _scratch(client, shape, collection, owner) as name:
         written = _written(client, name, shape.dimensions)
         return Capabilities(
             server_version=server_version(client),
-            properties=_works(lambda: client.describe_collection(name).get("properties", {}).get(names.PROPERTY_INDEX) == name),
+            properties=_works(lambda: owner.properties.items() <= dict(client.describe_collection(name).get("properties") or {}).items()),
             strong_count=written and _works(lambda: _count(client, name, "") == _ROWS),
             key_ranges=written and _works(lambda: _count(client, name, f'{names.KEY} >= "08" and {names.KEY} < "10"') == 2),
             metadata_filter=written and _works(lambda: _count(client, name, f'{names.METADATA}["part"] == 1') == _ROWS // 2),
             acl_filter=written and _works(lambda: _count(client, name, f'array_contains({names.ACL}, "b")') == _ROWS // 2),
             shards=_shards(client, name),
             index_kinds=frozenset({shape.milvus_kind} if _indexed(client, name, shape) else ()),
-            hybrid_search=_knows_lexical_fields(client),
+            hybrid_search=_knows_lexical_fields(client, collection, owner),
         )
 
 
@@ -86,15 +87,15 @@ def server_version(client: MilvusClient) -> str:
 
 
 @contextlib.contextmanager
-def _scratch(client: MilvusClient, shape: Shape) -> Iterator[str]:
-    name = _SCRATCH + secrets.token_hex(4)
+def _scratch(client: MilvusClient, shape: Shape, collection: str, owner: Owner) -> Iterator[str]:
+    name = names.scratch_name(collection)
     try:
         with translated("make a scratch collection"):
             client.create_collection(
                 name,
                 schema=schema.chunk_schema(shape.dimensions),
                 num_shards=shape.shards,
-                properties={names.PROPERTY_INDEX: name},
+                properties=owner.properties,
                 timeout=CALL_SECONDS,
             )
             flat = schema.vector_index(Shape(shape.dimensions, metric=shape.metric, kind="flat"))
@@ -131,10 +132,10 @@ def _indexed(client: MilvusClient, name: str, shape: Shape) -> bool:
     return _works(call)
 
 
-def _knows_lexical_fields(client: MilvusClient) -> bool:
+def _knows_lexical_fields(client: MilvusClient, collection: str, owner: Owner) -> bool:
     from pymilvus import DataType, Function, FunctionType
 
-    name = _SCRATCH + secrets.token_hex(4)
+    name = names.scratch_name(collection)
 
     def call() -> bool:
         fields = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -144,7 +145,7 @@ def _knows_lexical_fields(client: MilvusClient) -> bool:
         fields.add_function(
             Function(name="bm25", input_field_names=["text"], output_field_names=["terms"], function_type=FunctionType.BM25)
         )
-        client.create_collection(name, schema=fields, timeout=CALL_SECONDS)
+        client.create_collection(name, schema=fields, properties=owner.properties, timeout=CALL_SECONDS)
         # A server that does not know functions may take the schema and forget them.
         return bool(client.describe_collection(name, timeout=CALL_SECONDS).get("functions"))
 

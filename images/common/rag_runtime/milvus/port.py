@@ -41,6 +41,9 @@ class IndexStore(Protocol):
     def load(self, replicas: int = 1) -> list[str]:
         """Make both collections searchable; returns when they are. Says what the server refuses to change while they are."""
 
+    def release(self) -> None:
+        """Take the chunks out of memory: they cannot be read until `load`. The ledger, which is small, stays readable."""
+
     def facts(self) -> Facts:
         """What is really there."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from pymilvus.client.types import LoadState
 
 from rag_runtime.contracts import collections as names
 from rag_runtime.milvus import schema
+from rag_runtime.milvus.batches import MAX_KEYS, batches, by_size
 from rag_runtime.milvus.connection import CALL_SECONDS
 from rag_runtime.milvus.errors import ClosedError, MissingError, NotOursError, RefusedError, UnavailableError, translated
 from rag_runtime.milvus.port import Facts
@@ -21,9 +22,6 @@ from rag_runtime.milvus.schema import Owner, Shape, literal_list
 
 T = TypeVar("T")
 
-# Keys in one expression, and rows in one write: both stay far below gRPC's and Milvus' limits.
-MAX_KEYS = 2_048
-MAX_WRITE_BYTES = 16 * 1024 * 1024
 LOAD_SECONDS = 600.0
 # A server that restarts answers "not loaded" for some seconds; so long reads are repeated.
 PATIENCE_SECONDS = 45.0
@@ -100,6 +98,12 @@ class MilvusIndex:
             return [f"milvus.replicas stays what it was while the collection is loaded: {error}"]
         return []
 
+    def release(self) -> None:
+        """Release the chunks; nothing happens where they are not loaded."""
+        self._load(self.ledger, 1)
+        with translated(f"release collection {self.name}"):
+            self._client.release_collection(self.name, timeout=CALL_SECONDS)
+
     def _load(self, name: str, replicas: int) -> None:
         with translated(f"load collection {name}"):
             self._client.load_collection(name, replica_number=replicas, timeout=LOAD_SECONDS)
@@ -123,13 +127,13 @@ class MilvusIndex:
 
     def insert_chunks(self, chunks: Sequence[Chunk]) -> None:
         """Not repeated here: Milvus does not refuse a key that exists, so a blind second insert would make two rows of it."""
-        for batch in _by_size([chunk.to_row() for chunk in chunks]):
+        for batch in by_size([chunk.to_row() for chunk in chunks]):
             with translated(f"insert into {self.name}"):
                 self._client.insert(self.name, batch, timeout=CALL_SECONDS, retry_times=1)
 
     def rewrite_chunks(self, chunks: Sequence[Chunk]) -> None:
         """An upsert."""
-        for batch in _by_size([chunk.to_row() for chunk in chunks]):
+        for batch in by_size([chunk.to_row() for chunk in chunks]):
             with translated(f"rewrite rows of {self.name}"):
                 self._client.upsert(self.name, batch, timeout=CALL_SECONDS)
 
@@ -139,7 +143,7 @@ class MilvusIndex:
 
     def put_ledger(self, rows: Sequence[LedgerRow]) -> None:
         """An upsert by document."""
-        for batch in _by_size([row.to_row() for row in rows]):
+        for batch in by_size([row.to_row() for row in rows]):
             with translated(f"write the ledger {self.ledger}"):
                 self._client.upsert(self.ledger, batch, timeout=CALL_SECONDS)
 
@@ -149,7 +153,7 @@ class MilvusIndex:
 
     def _delete(self, collection: str, key: str, values: Sequence[str]) -> None:
         """Not by the client's `ids`: it puts them between single quotes as they are, and a document's id may hold one."""
-        for batch in _batches(values):
+        for batch in batches(values):
             with translated(f"delete from {collection}"):
                 self._client.delete(collection, filter=f"{key} in {literal_list(batch)}", timeout=CALL_SECONDS)
 
@@ -213,10 +217,25 @@ class MilvusIndex:
     def drop(self, owner: Owner) -> bool:
         """Both collections are looked at before either is dropped; the ledger goes last, since it knows what there was."""
         found = [name for name in (self.name, self.ledger) if self._owned(name, owner)]
-        for name in found:
+        for name in (*self._scratch(owner), *found):
             with translated(f"drop collection {name}"):
                 self._client.drop_collection(name, timeout=CALL_SECONDS)
         return bool(found)
+
+    def _scratch(self, owner: Owner) -> list[str]:
+        # A probe that was killed could not take its own away.
+        try:
+            with translated("list collections"):
+                listed = self._client.list_collections(timeout=CALL_SECONDS)
+        except RefusedError:
+            return []  # who may use an index need not be allowed to see what else there is
+        return [name for name in listed if names.is_scratch(name, self.name) and self._left(name, owner)]
+
+    def _left(self, name: str, owner: Owner) -> bool:
+        try:
+            return self._owned(name, owner)
+        except NotOursError:
+            return False
 
     def _owned(self, name: str, owner: Owner) -> bool:
         try:
@@ -232,7 +251,7 @@ class MilvusIndex:
 
     def _by_list(self, collection: str, field: str, values: Sequence[str], fields: Sequence[str], per_call: int = MAX_KEYS) -> list[Row]:
         found: list[Row] = []
-        for batch in _batches(values, per_call):
+        for batch in batches(values, per_call):
             condition = f"{field} in {literal_list(batch)}"
             if collection == self.ledger:  # its rows are small
                 found += self._query(collection, condition, fields)
@@ -277,23 +296,3 @@ def _require_owner(name: str, properties: dict[str, str], owner: Owner) -> None:
     for key, wanted in owner.properties.items():
         if properties.get(key) != wanted:
             raise NotOursError(f"collection {name} has {key}={properties.get(key)!r}, expected {wanted!r}: it belongs to somebody else")
-
-
-def _batches(values: Sequence[str], size: int = MAX_KEYS) -> Iterator[Sequence[str]]:
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
-
-
-def _by_size(rows: Sequence[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
-    """Rows in writes of at most `MAX_WRITE_BYTES`, by a bound of what a row weighs."""
-    batch: list[dict[str, Any]] = []
-    size = 0
-    for row in rows:
-        weight = 512 + sum(4 * len(value) for value in row.values() if hasattr(value, "__len__"))
-        if batch and size + weight > MAX_WRITE_BYTES:
-            yield batch
-            batch, size = [], 0
-        batch.append(row)
-        size += weight
-    if batch:
-        yield batch

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rag_indexer.evaluate import asking
+from rag_indexer.evaluate.asking import ask_all, documents
 from rag_indexer.evaluate.metrics import metric
 from rag_indexer.evaluate.questions import Question, QuestionSetError, parse
 from rag_indexer.evaluate.report import depth, report
@@ -49,7 +49,7 @@ def evaluate(settings: EvaluationSettings, read_object: Callable[[dict[str, Any]
 def _compare(settings: EvaluationSettings, questions: list[Question]) -> dict[str, Any]:
     primary = metric(settings.metric)
     logger.info("asking %d questions of %s and %s", len(questions), settings.stable, settings.candidate)
-    replies = asyncio.run(asking.ask_all(settings.gateway_url, questions, (settings.stable, settings.candidate), depth(primary)))
+    replies = asyncio.run(ask_all(settings.gateway_url, questions, (settings.stable, settings.candidate), documents(depth(primary))))
     return report(questions, (settings.stable, replies[settings.stable]), (settings.candidate, replies[settings.candidate]), primary)
 
 

@@ -24,8 +24,8 @@ def depth(primary: Metric) -> int:
 
 def report(
     questions: Sequence[Question],
-    stable: tuple[str, Sequence[Reply]],
-    candidate: tuple[str, Sequence[Reply]],
+    stable: tuple[str, Sequence[Reply[str]]],
+    candidate: tuple[str, Sequence[Reply[str]]],
     primary: Metric,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -49,12 +49,12 @@ def report(
     return {**found, **_decisive(whole, primary, seed), "metrics": _shown(whole, primary), **_message(stable[1], candidate[1])}
 
 
-Answered = Sequence[tuple[Question, Reply, Reply]]
+Answered = Sequence[tuple[Question, Reply[str], Reply[str]]]
 
 
 def _decisive(whole: Answered, primary: Metric, seed: int) -> dict[str, Any]:
-    ones = [primary.of(one.documents, question.relevant) for question, one, _ in whole]
-    twos = [primary.of(two.documents, question.relevant) for question, _, two in whole]
+    ones = [primary.of(one.found, question.relevant) for question, one, _ in whole]
+    twos = [primary.of(two.found, question.relevant) for question, _, two in whole]
     difference = paired_difference(ones, twos, seed)
     numbers = {
         "meanStable": _mean(ones),
@@ -72,8 +72,8 @@ def _judged(whole: Answered) -> dict[str, float]:
     if not any(grade == 0 for question, _, _ in whole for grade in question.relevant.values()):
         return {}
     return {
-        "judgedStable": _mean([judged(one.documents, question.relevant) for question, one, _ in whole]),
-        "judgedCandidate": _mean([judged(two.documents, question.relevant) for question, _, two in whole]),
+        "judgedStable": _mean([judged(one.found, question.relevant) for question, one, _ in whole]),
+        "judgedCandidate": _mean([judged(two.found, question.relevant) for question, _, two in whole]),
     }
 
 
@@ -86,8 +86,8 @@ def _shown(whole: Answered, primary: Metric) -> list[dict[str, Any]]:
 
 
 def _both(whole: Answered, shown: Metric) -> tuple[float, float]:
-    ones = _mean([shown.of(one.documents, question.relevant) for question, one, _ in whole])
-    return ones, _mean([shown.of(two.documents, question.relevant) for question, _, two in whole])
+    ones = _mean([shown.of(one.found, question.relevant) for question, one, _ in whole])
+    return ones, _mean([shown.of(two.found, question.relevant) for question, _, two in whole])
 
 
 def _row(name: str, stable: float, candidate: float) -> dict[str, Any]:
@@ -104,10 +104,10 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _message(stable: Sequence[Reply], candidate: Sequence[Reply]) -> dict[str, str]:
+def _message(stable: Sequence[Reply[str]], candidate: Sequence[Reply[str]]) -> dict[str, str]:
     error = _first_error(stable, candidate)
     return {"message": f"the first error: {error}"[:1024]} if error else {}
 
 
-def _first_error(*replies: Sequence[Reply]) -> str:
+def _first_error(*replies: Sequence[Reply[str]]) -> str:
     return next((reply.error for row in replies for reply in row if reply.error), "")

@@ -65,6 +65,8 @@ def _verdict(target: Target, gone: Sequence[str], known: int, before: Held | Non
 
 
 def _delete(target: Target, gone: Sequence[str], spool: Spool) -> None:
+    if gone and target.cold:
+        target.store.load()  # to find the chunks of a document is a query, which no server answers from a released collection
     for start in range(0, len(gone), _BATCH):
         batch = gone[start : start + _BATCH]
         delete_documents(target, batch, spool.ledger_of(target.name, batch), spool)

@@ -73,13 +73,14 @@ class SourcePass:
         *,
         clock: Clock = time.time,
         on_read: Callable[[int], None] = lambda _: None,
+        on_listed: Callable[[], None] = lambda: None,
     ) -> None:
         self._source = source
         self._select = select
         self._targets = {target.name: target for target in targets}
         self._spool = spool
         self._clock = clock
-        self._on_read = on_read
+        self._on_read, self._on_listed = on_read, on_listed
         self._threads = Threads()
         self._left_out = LeftOut(self._targets, spool)
         self._rereading = Rereading(self._targets, spool, self._threads, self._left_out)
@@ -108,6 +109,7 @@ class SourcePass:
         low, high = min(t.low for t in self._targets.values()), max(t.high for t in self._targets.values())
         listed = await take_listing(self._source, self._spool, self._select, now=began, low=low, high=high, on_file=self._has_progress)
         logger.debug("listed", extra={"source": self._source.name, "listing": listed.id, "documents": listed.documents})
+        self._on_listed()
         outcomes = {name: Outcome(listed) for name in self._targets}
         for name in self._targets:
             await self._delete(name, outcomes[name])
@@ -121,7 +123,7 @@ class SourcePass:
             outcome.failure = self._left_out.why.get(name)
             outcome.error = str(outcome.failure) if outcome.failure else self._targets[name].mismatch
             outcome.seconds = self._clock() - began
-            outcome.applied = outcome.held is None and not outcome.error
+            outcome.applied = outcome.held is None and not outcome.error and not self._targets[name].cold
         return outcomes
 
     async def _repair(self) -> None:
@@ -158,7 +160,7 @@ class SourcePass:
     def _plan(self) -> None:
         self._spool.clear_plan()
         for target in self._targets.values():
-            if not target.mismatch and target.name not in self._left_out:
+            if not (target.mismatch or target.cold or target.name in self._left_out):
                 self._spool.plan_changes(target.name, self._source.name, target.recipe, self._clock())
 
     async def _apply(self, changes: int) -> None:

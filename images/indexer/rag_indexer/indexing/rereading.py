@@ -86,7 +86,7 @@ class Rereading:
             store.put_ledger(rows)
             self._spool.put_ledger(name, rows)
         self._spool.clear_written(name)
-        if name not in self._left_out:
+        if name not in self._left_out and not self._targets[name].cold:
             self._spool.plan_again(name, missing)
         return missing
 
@@ -94,6 +94,8 @@ class Rereading:
         store = self._targets[name].store
         missing: set[str] = set()
         for page in self._spool.written(name):
+            if self._targets[name].cold:
+                store.load()
             present = store.present([key for key, _ in page])
             missing |= {document for key, document in page if key not in present}
         return missing

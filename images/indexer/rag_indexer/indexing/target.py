@@ -44,6 +44,8 @@ class Target:
     mismatch: str = ""
     # Why nobody knows whether it may; until that is known nothing is embedded for this index.
     unknown: str = ""
+    # Kept out of memory: only deletions are applied, and it is loaded for as long as they take.
+    cold: bool = False
     on_progress: Callable[[], None] = lambda: None
 
     @property

@@ -10,11 +10,9 @@ import secrets
 import shlex
 import shutil
 import stat
-import threading
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from dulwich.client import GitClient, HTTPUnauthorized, get_transport_and_path
 from dulwich.config import ConfigDict
@@ -26,8 +24,8 @@ from dulwich.repo import Repo
 from rag_indexer.errors import DocumentError, PermanentError, SourceError
 from rag_indexer.sources.port import Entry, GoneError, checked_size
 from rag_runtime.contracts.index import GitSource as Location
+from rag_runtime.threads import in_daemon_thread
 
-T = TypeVar("T")
 Connect = Callable[[str, dict[str, str], Path], tuple[GitClient, str]]
 _FAILURES = (GitProtocolError, NotGitRepository, HTTPUnauthorized, OSError, KeyError, ValueError)
 # A server that says nothing for so long is given up.
@@ -57,7 +55,7 @@ class GitSource:
     async def entries(self) -> AsyncIterator[Entry]:
         """Every file below the path at the ref."""
         try:
-            listed = await asyncio.wait_for(_apart(self._listed), LISTING_SECONDS)
+            listed = await asyncio.wait_for(in_daemon_thread(self._listed, "git"), LISTING_SECONDS)
         except TimeoutError as error:
             raise SourceError(f"source {self.name}: {self._location.url} was not listed within {LISTING_SECONDS:.0f} s") from error
         for entry in listed:
@@ -141,21 +139,6 @@ class GitSource:
         """Throw the copy away."""
         await asyncio.to_thread(self._forget)
         await asyncio.to_thread(shutil.rmtree, self._work, ignore_errors=True)
-
-
-def _apart(call: Callable[[], T]) -> asyncio.Future[T]:
-    """Like `asyncio.to_thread`, in a thread that nobody waits for when the process ends: it may hang for ever."""
-    result: Future[T] = Future()
-    result.set_running_or_notify_cancel()
-
-    def run() -> None:
-        try:
-            result.set_result(call())
-        except BaseException as error:
-            result.set_exception(error)
-
-    threading.Thread(target=run, name="git", daemon=True).start()
-    return asyncio.wrap_future(result)
 
 
 def over_the_network(url: str, secret: dict[str, str], work: Path) -> tuple[GitClient, str]:

@@ -52,7 +52,7 @@ class S3Source:
                 yield self._entry(before)
         except (BaseError, OSError, TimeoutError) as error:
             raise SourceError(
-                f"source {self.name}: failed to list bucket {self._location.bucket}: {_sentence(error)}{_advice(error)}"
+                f"source {self.name}: failed to list bucket {self._location.bucket}: {sentence(error)}{_advice(error)}"
             ) from error
 
     def _entry(self, found: Any) -> Entry:
@@ -75,7 +75,7 @@ class S3Source:
                 raise UnreadableError("its key ends in a slash, and no such object can be read: give it another key") from error
             raise GoneError("it is gone since it was listed") from error
         except (BaseError, OSError) as error:
-            raise DocumentError(f"failed to read: {_sentence(error)}") from error
+            raise DocumentError(f"failed to read: {sentence(error)}") from error
 
     async def _ends_in_slash(self, key: str) -> bool:
         """Asked for what is below `<key>/`, the library gives the object of that very key first, without its slash."""
@@ -83,7 +83,7 @@ class S3Source:
             below = aiter(list_objects(self._store, prefix=key, chunk_size=1))
             page = await asyncio.wait_for(anext(below, None), PAGE_SECONDS)
         except (BaseError, OSError, TimeoutError) as error:
-            raise DocumentError(f"failed to read: {_sentence(error)}") from error
+            raise DocumentError(f"failed to read: {sentence(error)}") from error
         return bool(page and page[0]["path"] == key)
 
     def _key(self, entry: Entry) -> str:
@@ -118,11 +118,11 @@ def open_store(location: Location, secret: dict[str, str]) -> S3Store:
     )
 
 
-def _sentence(error: BaseException) -> str:
+def sentence(error: BaseException) -> str:
     """The first line: what follows it is the library's own debugging output."""
     return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
 def _advice(error: BaseException) -> str:
     """The library gives up a whole listing for one key that it cannot express, and names the key (developmentseed/obstore#429)."""
-    return ": rename that object or choose a prefix without it" if "invalid path" in _sentence(error) else ""
+    return ": rename that object or choose a prefix without it" if "invalid path" in sentence(error) else ""

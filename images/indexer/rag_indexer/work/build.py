@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -31,25 +32,25 @@ NOTE_SECONDS = 5.0
 class BuildRun:
     """One pod's part of a build."""
 
-    def __init__(self, context: Context, index: Index) -> None:
+    def __init__(self, context: Context, index: Index, *, clock: Callable[[], float] = time.time) -> None:
         self._context = context
         self._index = index
         self._number = context.settings.share
         self._parallelism = context.settings.parallelism
         self._attempt = index.spec.work.attempt
-        self._share = Share(started=time.time())
+        self._clock = clock
+        self._share = Share(started=clock())
         self._reporter = Reporter(context.sink, index.name, MANAGER_JOB)
         self._threads = Threads()
-        self._target: Target | None = None
-        self._before = (0, 0)  # documents and chunks of sources that are done
-        self._ignored: list[str] = []
+        self._listed: dict[str, int] = {}  # documents, by source
 
     async def run(self) -> dict[str, Any]:
         """Do it. Returns the summary; raises what ends the attempt."""
         store = await self._context.store(self._index.spec)
         self._reporter.set(acknowledged=self._index.spec.work.to_wire())
         # One pod looks: the scratch collections of many would only be in each other's way.
-        self._ignored = await health.check_server(self._context, self._index) if self._number == 0 else []
+        if self._number == 0:
+            self._share = replace(self._share, ignored=tuple(await health.check_server(self._context, self._index)))
         await self._context.create(self._index, store)
         low, high = shares.bounds(self._number, self._parallelism)
         try:
@@ -57,7 +58,6 @@ class BuildRun:
         except PermanentError:
             await self._tell_limit()
             raise
-        self._target = target
         health.check_card(model, self._index)
         await health.remember_about(store, model)
         if await health.check_probes(target, model, self._index.spec.identity.content.dimensions, store=True) == "Different":
@@ -74,6 +74,8 @@ class BuildRun:
         ticker = asyncio.create_task(self._tick(target, spool))
         try:
             await load_ledger(target, spool)
+            self._measure(target, spool)
+            self._share = replace(self._share, before=self._share.documents)
             listed = [await self._source(target, source, spool) for source in self._index.spec.sources]
             if not any(outcome.listed.documents for outcome in listed):
                 raise IndexerError("no source has a document: an empty index is not built")
@@ -88,13 +90,19 @@ class BuildRun:
     async def _source(self, target: Target, spec: SourceSpec, spool: Spool) -> Outcome:
         source = open_source(spec, self._context.around, max_bytes=self._index.spec.max_document_size)
         try:
-            outcome = (await SourcePass(source, selector(spec), [target], spool).run())[target.name]
+            run = SourcePass(source, selector(spec), [target], spool, on_listed=lambda: self._note_listed(spec, spool))
+            outcome = (await run.run())[target.name]
         finally:
             await source.close()
         if not outcome.applied:
             raise IndexerError(f"source {spec.name}: {outcome.error or outcome.held}")
-        self._share = replace(self._share, total=self._share.total + spool.listed(spec.name))
         return outcome
+
+    def _note_listed(self, spec: SourceSpec, spool: Spool) -> None:
+        # The documents of some sources are no total: who divides by it would tell of too little time.
+        self._listed[spec.name] = spool.listed(spec.name)
+        if len(self._listed) == len(self._index.spec.sources):
+            self._share = replace(self._share, total=sum(self._listed.values()))
 
     async def _tick(self, target: Target, spool: Spool) -> None:
         while True:
@@ -109,11 +117,16 @@ class BuildRun:
         documents, _, chunks, failed = spool.tally(target.name)
         self._share = replace(self._share, documents=documents, chunks=chunks, failed=failed, embedded=target.embedder.embedded)
 
-    async def _tell(self, message: str = "", ended: float | None = None) -> Share:
+    async def _note(self) -> Share:
+        """Write the share down. Returns what all of them come to."""
         store = await self._context.store(self._index.spec)
         await self._threads.run(shares.note, store, self._attempt, self._number, self._share)
-        whole = shares.together(await self._threads.run(shares.noted, store, self._attempt, self._parallelism))
-        rate = whole.documents / max(time.time() - whole.started, 1e-3)
+        return shares.together(await self._threads.run(shares.noted, store, self._attempt, self._parallelism))
+
+    async def _tell(self, message: str = "", ended: float | None = None) -> None:
+        whole = await self._note()
+        # What an earlier attempt wrote took no time of this one.
+        rate = max(whole.documents - whole.before, 0) / max(self._clock() - whole.started, 1e-3)
         build = Build(
             documents=whole.documents,
             chunks=whole.chunks,
@@ -130,7 +143,6 @@ class BuildRun:
         )
         self._reporter.set(build=build.to_wire())
         await self._reporter.flush()
-        return whole
 
     async def _tell_limit(self) -> None:
         """Say how much the model takes, so that the operator can say in the pipeline's status what the spec may ask for."""
@@ -141,19 +153,21 @@ class BuildRun:
     async def _finish(self, target: Target, model: Model) -> dict[str, Any]:
         """Note the share as done; whoever sees that all are, looks over the whole index and says that it is complete."""
         await asyncio.to_thread(target.store.flush)
+        # Before it is noted as done: from then on another pod may say "complete", and whatever this one said would take that back.
+        await self._tell()
         self._share = replace(self._share, done=True)
-        whole = await self._tell()
+        whole = await self._note()
         summary = {"command": "build", "index": self._index.name, "share": self._number, **_numbers(self._share)}
         if not whole.done:
             return {**summary, "complete": False}
         findings = await asyncio.to_thread(sweep, target)
         if findings.incomplete or findings.twice:
             raise IndexerError(_sentence(findings))
-        ignored = self._ignored + await asyncio.to_thread(target.store.load, self._index.spec.milvus.replicas)
+        ignored = [*whole.ignored, *await asyncio.to_thread(target.store.load, self._index.spec.milvus.replicas)]
         pending = await health.indexed(target.store)
         observed = await health.observe(self._context, self._index, target.store, model, equal="Equal", ignored=ignored)
         self._reporter.set(observed=observed.to_wire(), completed=self._index.spec.work.to_wire())
-        await self._tell(ended=time.time())
+        await self._tell(ended=self._clock())
         return {**summary, "complete": True, "pendingRows": pending, "orphansRemoved": len(findings.orphans)}
 
 

@@ -24,6 +24,8 @@ AGAIN_SECONDS = 300.0
 
 async def compare(context: Context, followed: Followed) -> None:
     """Compare each of them with the index, when that is due."""
+    if followed.target.cold:
+        followed.compare_at = float("inf")
     if followed.compare_at > time.monotonic():
         return
     answered = [await _compared(context, followed, access) for access in followed.index.spec.compare]

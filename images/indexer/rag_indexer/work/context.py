@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ from rag_indexer.sources.opening import Surroundings
 from rag_indexer.work.shapes import owner_of, shape_of
 from rag_runtime.contracts.embedding import ModelCard
 from rag_runtime.contracts.index import EmbedderAccess, Index, IndexSpec, MilvusAccess
+from rag_runtime.credentials import api_key
 from rag_runtime.embeddings import EmbeddingError, EmbeddingsClient
 from rag_runtime.milvus.connection import Target as MilvusTarget
 from rag_runtime.milvus.connection import Tls, connect, secret_of
@@ -128,14 +130,13 @@ class Context:
 
     def _embeddings(self, access: EmbedderAccess) -> EmbeddingsClient:
         reference = access.credentials_secret_ref
-        key_file = self.around.credentials / reference.name / "apiKey" if reference else None
         return EmbeddingsClient(
             access.url.rstrip("/").removesuffix("/v1"),
             access.model,
             dimensions=access.dimensions,
             query_prefix=access.query_prefix,
             document_prefix=access.document_prefix,
-            api_key=lambda: key_file.read_text().strip() if key_file else None,
+            api_key=partial(_api_key, self.around.credentials / reference.name) if reference else lambda: None,
         )
 
     async def forget_models(self) -> None:
@@ -154,18 +155,27 @@ class Context:
         prompt = model.card.document_prompt if prefix is None else prefix
         chunker = Chunker(model.tokens, content.chunking, content.embed_title, limit, prompt)
         chunker.check()
+        return replace(await self._target(index, model, chunker), low=low, high=high), model
+
+    async def cold_target(self, index: Index) -> tuple[Target, Model]:
+        """The index as something that deletions alone are applied to. Its embedder, which has no pods, is never asked."""
+        spec = index.spec
+        card, tokens = ModelCard(id=spec.embedder.model), BoundedTokens()
+        model = Model(Embedder(self._embeddings(spec.embedder)), card, tokens)
+        return replace(await self._target(index, model, Chunker(tokens, spec.identity.content.chunking)), cold=True), model
+
+    async def _target(self, index: Index, model: Model, chunker: Chunker) -> Target:
+        spec = index.spec
         return Target(
             name=index.name,
             store=await self.store(spec),
             embedder=model.embedder,
             chunker=chunker,
-            content=f"{spec.embedder.model_dump_json()}{content.model_dump_json()}",
+            content=f"{spec.embedder.model_dump_json()}{spec.identity.content.model_dump_json()}",
             metadata=spec.metadata_fields,
             max_delete_fraction=spec.max_delete_fraction,
             approval=spec.approved_deletions,
-            low=low,
-            high=high,
-        ), model
+        )
 
     async def create(self, index: Index, store: IndexStore) -> None:
         """Make the index's collections, or find them. Raises `PermanentError` when this is not wanted any more: nobody would drop them."""
@@ -220,6 +230,13 @@ def _access(settings: Settings) -> Access | None:
     if settings.kubeconfig is not None:
         return Access.from_kubeconfig(settings.kubeconfig)
     return Access.in_cluster(settings.kubernetes_host, settings.kubernetes_port) if settings.kubernetes_host else None
+
+
+def _api_key(directory: Path) -> str:
+    try:
+        return api_key(directory)
+    except ValueError as error:
+        raise EmbeddingError(str(error)) from error
 
 
 async def the_index(context: Context) -> Index:

@@ -14,7 +14,7 @@ from rag_indexer.evaluate.job import EvaluationSettings, evaluate
 from rag_indexer.evaluate.questions import QuestionSetError
 from rag_indexer.reporting import MANAGER_EVALUATION, Reporter
 from rag_indexer.sources.opening import s3_login
-from rag_indexer.sources.s3 import open_store
+from rag_indexer.sources.s3 import open_store, sentence
 from rag_indexer.work.context import Context
 from rag_runtime.contracts.index import Index, S3Source
 from rag_runtime.settings import load
@@ -53,6 +53,5 @@ def read_object(context: Context, location: dict[str, Any]) -> str:
     login = s3_login(place, context.around, "the question set")
     try:
         return bytes(get_object(open_store(place, login), place.prefix).bytes()).decode()
-    except BaseError as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise QuestionSetError(f"s3://{place.bucket}/{place.prefix} cannot be read: {reason[:300]}") from error
+    except (BaseError, OSError) as error:
+        raise QuestionSetError(f"s3://{place.bucket}/{place.prefix} cannot be read: {sentence(error)}") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,13 @@ import orjson
 from numpy.typing import NDArray
 
 from rag_indexer.errors import EmbedderError
-from rag_indexer.evaluate.asking import retrieve
+from rag_indexer.evaluate.asking import Reply, View, ask_all
 from rag_indexer.evaluate.bootstrap import paired_difference
 from rag_indexer.evaluate.job import EvaluationSettings
 from rag_indexer.evaluate.questions import Question, parse
 from rag_indexer.indexing.embedding import TEXTS_PER_REQUEST
 from rag_indexer.work.context import Context
 from rag_indexer.work.evaluation import read_object
-from rag_runtime.contracts import headers
 from rag_runtime.contracts.index import Index
 from rag_runtime.contracts.index_status import timestamp
 from rag_runtime.embeddings import EmbeddingError
@@ -35,10 +35,10 @@ from rag_runtime.milvus.scan import reread
 
 DEPTH = 10
 METRIC = f"Recall@{DEPTH}"
-_CONCURRENCY = 4
 Place = tuple[str, int]  # document and ordinal: what an answer says of a chunk
 Matrix = NDArray[np.float32]
-Answers = list[list[Place] | None]  # question by question; None: not answered in full
+CHUNKS: View[Place] = View("chunk", DEPTH, lambda result: (result["document"], result["ordinal"]))
+Answers = Sequence[Reply[Place]]  # question by question
 
 
 async def compare_with_exact(context: Context, index: Index, settings: EvaluationSettings) -> dict[str, Any]:
@@ -55,18 +55,20 @@ async def _numbers(context: Context, index: Index, settings: EvaluationSettings)
     questions = parse(await asyncio.to_thread(_text, context, settings))
     vectors = await _embedded(context, index, questions)
     exact = await asyncio.to_thread(nearest, await context.store(index.spec), vectors, index.spec.identity.layout.index.metric)
-    stable, candidate = await asyncio.gather(*(_asked(settings, revision, questions) for revision in (settings.stable, settings.candidate)))
-    return _counted(exact, stable, candidate)
+    answers = await ask_all(settings.gateway_url, questions, (settings.stable, settings.candidate), CHUNKS)
+    return _counted(exact, answers[settings.stable], answers[settings.candidate])
 
 
 def _counted(exact: list[list[Place]], stable: Answers, candidate: Answers) -> dict[str, Any]:
     """The report's numbers; keys without a number are left out."""
-    whole = [(truth, one, two) for truth, one, two in zip(exact, stable, candidate, strict=True) if one is not None and two is not None]
+    whole = [
+        (truth, one.found, two.found) for truth, one, two in zip(exact, stable, candidate, strict=True) if not one.error and not two.error
+    ]
     counts = {
         "questions": len(whole),
         "errors": len(exact) - len(whole),
-        "errorsStable": stable.count(None),
-        "errorsCandidate": candidate.count(None),
+        "errorsStable": sum(bool(reply.error) for reply in stable),
+        "errorsCandidate": sum(bool(reply.error) for reply in candidate),
     }
     if not whole:
         return {**counts, "message": "no question was answered by both"}
@@ -132,27 +134,5 @@ def similarity(queries: Matrix, vectors: Matrix, metric: str) -> Matrix:
     return products
 
 
-async def _asked(settings: EvaluationSettings, revision: str, questions: list[Question]) -> Answers:
-    """What a revision finds, question by question; None where it does not answer in full."""
-    gate = asyncio.Semaphore(_CONCURRENCY)
-    async with httpx.AsyncClient(base_url=settings.gateway_url, timeout=30.0, trust_env=False) as http:
-
-        async def ask(question: Question) -> list[Place] | None:
-            async with gate:
-                body = {"query": question.text, "k": DEPTH, "groupBy": "chunk"}
-                try:
-                    reply, _ = await retrieve(http, body, revision)
-                except httpx.HTTPError:
-                    return None
-            whole = (
-                reply.status_code == httpx.codes.OK
-                and reply.headers.get(headers.REVISION) == revision
-                and headers.MODE not in reply.headers
-            )
-            return [(result["document"], result["ordinal"]) for result in reply.json()["results"]] if whole else None
-
-        return await asyncio.gather(*(ask(question) for question in questions))
-
-
-def _share(truth: list[Place], found: list[Place]) -> float:
+def _share(truth: Sequence[Place], found: Sequence[Place]) -> float:
     return len(set(truth) & set(found)) / len(truth) if truth else 1.0

@@ -48,6 +48,22 @@ def is_live(index: Index | None) -> bool:
     return index is not None and index.spec.work.mode == "Sync" and not index.spec.collecting
 
 
+def goes_on(index: Index | None, followed: Followed) -> bool:
+    """Whether a pass over it may go on: it is wanted as it was when the pass began."""
+    return index is not None and is_live(index) and is_cold(index) == followed.target.cold
+
+
+def is_cold(index: Index) -> bool:
+    """Whether it is to be kept out of memory."""
+    return index.spec.work.cold_until is not None
+
+
+def wakes_up(index: Index) -> bool:
+    """Whether nobody who followed it has heard yet that it is to be in memory again."""
+    heard = index.status.acknowledged if index.status is not None else None
+    return heard is not None and heard.mode == "Sync" and heard != index.spec.work and not is_cold(index)
+
+
 def locked_out(followed: Mapping[str, Followed]) -> list[str]:
     """The indexes whose connection is of no use any more: it is shared by all of one Milvus."""
     refusing = [each.index.spec.milvus for each in followed.values() if each.locked_out]

@@ -20,9 +20,9 @@ from rag_indexer.sources.globs import selector
 from rag_indexer.sources.opening import OpenSources
 from rag_indexer.work import comparing
 from rag_indexer.work.context import Context
-from rag_indexer.work.followed import Followed, is_live, locked_out, source_key
+from rag_indexer.work.followed import Followed, goes_on, is_cold, is_live, locked_out, source_key, wakes_up
 from rag_indexer.work.freshness import SyncReport
-from rag_indexer.work.looking import NOT_COMPARED, look_again, look_at
+from rag_indexer.work.looking import NOT_COMPARED, look_again, look_at, rest
 from rag_indexer.work.metrics import APPLIED, FAILED, HELD, STOPPED, IndexState, SyncMetrics
 from rag_indexer.work.unexpected import told
 from rag_runtime.contracts.index import Index, SourceSpec
@@ -59,7 +59,7 @@ class Syncer:
         """These are all the pipeline's indexes now."""
         self._wanted = dict(indexes)
         self.knows = True
-        if self._running and not all(is_live(indexes.get(name)) for name in self._running[1]):
+        if self._running and not all(goes_on(indexes.get(name), self._followed[name]) for name in self._running[1]):
             self._running[0].stop()
         self._changed.set()
 
@@ -157,7 +157,10 @@ class Syncer:
             return
         report = self._report(name, index)
         try:
-            target, model = await self.context.target(index)
+            target, model = await (self.context.cold_target(index) if is_cold(index) else self.context.target(index))
+            if wakes_up(index):
+                # Before it is acknowledged: from then on what is said of it counts.
+                await asyncio.to_thread(target.store.load, index.spec.milvus.replicas)
             if known is not None:
                 target.counts = known.target.counts
         except Exception as error:
@@ -182,7 +185,8 @@ class Syncer:
         now = time.monotonic()
         by_source: dict[str, tuple[SourceSpec, list[str]]] = {}
         for name, followed in self._followed.items():
-            for spec in followed.index.spec.sources:
+            # One that is to wake up and cannot yet has no pass: whatever is told of any index would end it for all.
+            for spec in followed.index.spec.sources if goes_on(self._wanted.get(name), followed) else ():
                 by_source.setdefault(source_key(spec), (spec, []))[1].append(name)
         self._due = {key: at for key, at in self._due.items() if key in by_source or at > now}
         due = [(self._due.get(key, float("-inf")), found) for key, found in by_source.items()]
@@ -207,7 +211,7 @@ class Syncer:
             return await self._tell(followed)
         try:
             result = await self._run_pass(spec, usable)
-            is_unsure = any(each.ledger_read == float("-inf") for each in usable)
+            is_unsure = any(each.ledger_read == float("-inf") for each in followed)
             self._due[source_key(spec)] = _soon(spec) if is_unsure else started + spec.sync_interval
         except Exception as error:
             result = STOPPED if isinstance(error, PassStoppedError) else FAILED
@@ -215,6 +219,9 @@ class Syncer:
             if isinstance(error, SourceError):
                 await self._sources.forget(spec)
             self._due[source_key(spec)] = _soon(spec)
+        for each in followed:
+            if each.target.cold:
+                await rest(self.context, each)
         self.metrics.passed(spec.name, result, time.monotonic() - started)
         return await self._tell(followed)
 

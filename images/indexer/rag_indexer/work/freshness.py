@@ -72,11 +72,16 @@ class SyncReport:
         self._held.pop(source, None)
         if outcome.held:
             self._held[source] = outcome.held
-        if not outcome.applied:
+        documents = spool.tally(target.name, source)[0]
+        if outcome.held or outcome.error:
             return self.failed(source, outcome.error or str(outcome.held))
+        if not outcome.applied:
+            # Cold: what was deleted is gone; the rest of the listing waits until the index is wanted again.
+            known = self._sources.get(source) or SourceSync(name=source)
+            self._sources[source] = known.model_copy(update={"error": None, "documents": documents})
+            return None
         self._waiting.pop(source, None)
         listing = Listing(id=outcome.listed.id, start_time=timestamp(outcome.listed.started), duration=round(outcome.seconds, 3))
-        documents = spool.tally(target.name, source)[0]
         self._sources[source] = SourceSync(name=source, listing=listing, documents=documents)
         return None
 

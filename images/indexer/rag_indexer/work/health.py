@@ -10,7 +10,7 @@ from rag_indexer.errors import PermanentError, SlowEmbedderError
 from rag_indexer.indexing.target import Target
 from rag_indexer.parsing.documents import PROTOCOL
 from rag_indexer.work.context import Context, Model
-from rag_indexer.work.shapes import shape_of
+from rag_indexer.work.shapes import owner_of, shape_of
 from rag_runtime.contracts import collections as names
 from rag_runtime.contracts.index import Index
 from rag_runtime.contracts.index_status import Observed
@@ -27,7 +27,8 @@ async def check_server(context: Context, index: Index) -> list[str]:
     """Find out what the server can do. Returns what it ignores; raises `UnsupportedError` for what it lacks."""
     client = await context.milvus(index.spec.milvus)
     shape = shape_of(index.spec)
-    found = await asyncio.to_thread(capabilities.probe, client, shape)
+    owner = owner_of(index, context.settings.cluster_uid)
+    found = await asyncio.to_thread(capabilities.probe, client, shape, index.spec.collection, owner)
     capabilities.require(found, shape)
     return found.ignored(shape)
 

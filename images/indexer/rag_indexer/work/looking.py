@@ -37,6 +37,14 @@ async def look_at(context: Context, followed: Followed, spool: Spool) -> None:
         _failed(followed, error)
 
 
+async def rest(context: Context, followed: Followed) -> None:
+    """Take a cold one out of memory again, whoever loaded it. Errors end up in its report."""
+    try:
+        await _release(context, followed)
+    except Exception as error:
+        _failed(followed, error)
+
+
 async def look_again(context: Context, followed: Followed) -> None:
     """Ask an embedder that did not answer, when that is due. What the sources wait for is told by their passes."""
     if float("-inf") < followed.probe_at <= time.monotonic() and followed.equal == "Unknown":
@@ -52,7 +60,11 @@ def _failed(followed: Followed, error: Exception) -> None:
 
 
 async def _ask(context: Context, followed: Followed) -> str:
-    """Load it and compare probes. Returns why the embedder did not answer; empty when it did."""
+    """Load it and compare probes. Returns why the embedder did not answer; empty when it did, or when the index is cold."""
+    if followed.target.cold:
+        await _release(context, followed)
+        followed.probe_at = time.monotonic() + PROBE_SECONDS
+        return ""
     followed.probe_at = float("-inf")
     refused = await asyncio.to_thread(followed.target.store.load, followed.index.spec.milvus.replicas)
     reason = await _probe(context, followed)
@@ -63,6 +75,13 @@ async def _ask(context: Context, followed: Followed) -> str:
     comparing.tell(followed)
     followed.probe_at = time.monotonic() + (RETRY_SECONDS if reason else PROBE_SECONDS)
     return reason
+
+
+async def _release(context: Context, followed: Followed) -> None:
+    store = followed.target.store
+    await asyncio.to_thread(store.release)
+    followed.observed = await health.observe(context, followed.index, store, followed.model, equal=followed.equal, ignored=[])
+    comparing.tell(followed)
 
 
 async def _probe(context: Context, followed: Followed) -> str:

@@ -19,11 +19,13 @@ class Share:
 
     documents: int = 0
     chunks: int = 0
-    total: int = 0
+    total: int = 0  # 0 until every source is listed
     failed: int = 0
     embedded: int = 0
     started: float = 0.0
     done: bool = False
+    ignored: tuple[str, ...] = ()  # by the server, in words: one pod looks, whichever is last tells
+    before: int = 0  # documents that an earlier attempt had written
 
 
 def bounds(share: int, parallelism: int) -> tuple[int, int]:
@@ -50,11 +52,14 @@ def together(shares: Iterable[Share]) -> Share:
     return Share(
         documents=sum(share.documents for share in known),
         chunks=sum(share.chunks for share in known),
-        total=sum(share.total for share in known),
+        # What some pods have listed is no total.
+        total=sum(share.total for share in known) if all(share.total or share.done for share in known) else 0,
         failed=sum(share.failed for share in known),
         embedded=sum(share.embedded for share in known),
         started=min((share.started for share in known if share.started), default=0.0),
         done=all(share.done for share in known),
+        ignored=tuple(line for share in known for line in share.ignored),
+        before=sum(share.before for share in known),
     )
 
 

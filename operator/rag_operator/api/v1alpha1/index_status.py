@@ -49,7 +49,9 @@ class Work(Record):
     from_: Annotated[CopyFrom | None, Field(alias="from")] = None
     """What Copy copies."""
     attempt: Annotated[int, Field(ge=0, le=100_000)] = 0
-    """Counts Builds, Copies and Drops of this index."""
+    """Counts Builds, Copies and Drops of this index, and how often it went cold."""
+    cold_until: Timestamp | None = None
+    """With Sync: the collection is released from memory and only deletions are applied, until then at most."""
 
 
 class Build(Record):

@@ -150,7 +150,9 @@ class Rollback(Model):
     """Going back to the revision before."""
 
     window: Annotated[Duration, Between("1m", "720h")] = Duration("24h")
-    """How long the revision before is kept as it was, ready to serve within a second."""
+    """How long the revision before is kept."""
+    mode: Literal["Hot", "Cold"] | None = None
+    """Hot, also when unset: as it was, ready within a second. Cold: its index alone, out of memory; going back takes a build-up."""
 
 
 class Rollout(Model):

@@ -67,8 +67,6 @@ class Gate(Record):
     """Further numbers, by name."""
     message: Text = ""
     """What it means, in a sentence."""
-    time: Timestamp | None = None
-    """When it was decided."""
 
 
 class Serving(Record):
@@ -130,6 +128,8 @@ class RetiredStatus(Serving):
     """How long it is kept."""
     floors: Floors | None = None
     """The size that its components are kept at, by name."""
+    cold: bool | None = None
+    """Set while only its index is kept, out of memory."""
 
 
 class LeavingStatus(Record):

@@ -12,7 +12,7 @@ from rag_indexer.evaluate.report import depth, percentile, report
 QUESTIONS = [Question(str(number), "q", {"a": 2.0, "b": 1.0}) for number in range(3)]
 
 
-def replies(*documents: tuple[str, ...] | str) -> list[Reply]:
+def replies(*documents: tuple[str, ...] | str) -> list[Reply[str]]:
     return [Reply((), 0.1, found) if isinstance(found, str) else Reply(found, 0.1) for found in documents]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,12 +48,13 @@ async def _read(source: _Files, spool: Spool) -> dict[str, Document]:
     return {document: await reader.read(document, entry) for document, entry, _ in spool.changes("s")}
 
 
+def _texts(found: Mapping[str, Document]) -> dict[str, str | None]:
+    return {name: document.parsed and document.parsed.text for name, document in found.items()}
+
+
 async def test_lines_are_read_whatever_their_ids_hold(spool: Spool) -> None:
     found = await _read(_Files(faq_jsonl=b'{"id": "plain", "text": "one"}\n{"id": "https://x#part", "text": "two"}'), spool)
-    assert {name: document.parsed and document.parsed.text for name, document in found.items()} == {
-        "s/faq.jsonl#plain": "one",
-        "s/faq.jsonl#https://x#part": "two",
-    }
+    assert _texts(found) == {"s/faq.jsonl#plain": "one", "s/faq.jsonl#https://x#part": "two"}
 
 
 async def test_what_breaks_a_parser_is_a_reason_and_not_an_end(spool: Spool) -> None:
@@ -74,18 +75,12 @@ async def test_a_file_is_parsed_to_its_last_byte(spool: Spool) -> None:
     found = await _read(
         _Files(big_txt=b"\xfe\xff" + text.encode("utf-16-be"), little_txt=b"\xff\xfe" + "\u0a05".encode("utf-16-le")), spool
     )
-    assert {name: document.parsed and document.parsed.text for name, document in found.items()} == {
-        "s/big.txt": text,
-        "s/little.txt": "\u0a05",
-    }
+    assert _texts(found) == {"s/big.txt": text, "s/little.txt": "\u0a05"}
 
 
 async def test_lines_behind_a_byte_order_mark_are_documents(spool: Spool) -> None:
     found = await _read(_Files(faq_jsonl=b'\xef\xbb\xbf{"id": 1, "text": "one"}\r\n{"id": 2, "text": "two"}\r\n'), spool)
-    assert {name: document.parsed and document.parsed.text for name, document in found.items()} == {
-        "s/faq.jsonl#1": "one",
-        "s/faq.jsonl#2": "two",
-    }
+    assert _texts(found) == {"s/faq.jsonl#1": "one", "s/faq.jsonl#2": "two"}
 
 
 async def test_lines_are_read_where_their_file_is_now(spool: Spool) -> None:

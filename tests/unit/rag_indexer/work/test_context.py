@@ -1,4 +1,4 @@
-"""A collection is made only for work that is still asked for, and an embedder's tokenizer is used only if it is one."""
+"""A collection is made only for work that is still asked for; an embedder's tokenizer, or a key for it, is used only if it is one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from doubles.embedder import EmbedderDouble
 from doubles.ragindex import manifest
 from rag_indexer.chunking.tokens import BoundedTokens, ModelTokens
-from rag_indexer.errors import PermanentError
+from rag_indexer.errors import EmbedderError, PermanentError
 from rag_indexer.reporting import NoSink
 from rag_indexer.settings import Settings
 from rag_indexer.sources.opening import Surroundings
@@ -93,3 +93,15 @@ async def test_the_tokenizer_that_an_embedder_offers_is_used(tmp_path: Path) -> 
 @pytest.mark.parametrize("offered", [None, b"", b"<html>welcome</html>", b'{"error": "not found"}', b"\xff\xfe"])
 async def test_an_embedder_that_offers_something_else_has_no_tokenizer(offered: bytes | None, tmp_path: Path) -> None:
     assert isinstance(await tokens(offered, tmp_path), BoundedTokens)
+
+
+async def test_a_secret_that_holds_no_api_key_is_named(tmp_path: Path) -> None:
+    (tmp_path / "openai").mkdir()
+    (tmp_path / "openai" / "apiKey").write_text("sk-1\nsk-2\n")
+    context = Context(Settings(), NoSink(), Surroundings(tmp_path, tmp_path, tmp_path))
+    access = EmbedderAccess.model_validate(
+        {"url": "http://127.0.0.1:9", "model": "m", "dimensions": 8, "credentialsSecretRef": {"name": "openai"}}
+    )
+    with pytest.raises(EmbedderError, match="the credentials 'openai' hold no API key") as told:
+        await context.model(access)
+    assert "sk-" not in str(told.value)

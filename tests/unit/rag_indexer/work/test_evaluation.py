@@ -41,12 +41,16 @@ async def test_a_login_that_lacks_a_key_is_named(tmp_path: Path) -> None:
             read_object(context(tmp_path, accessKeyId="id"), location(server))
 
 
-async def test_a_question_set_that_nobody_may_read_is_reported_with_the_reason(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", ["denied", None])
+async def test_a_question_set_that_nobody_may_read_or_that_is_not_there_is_reported_with_the_reason(
+    tmp_path: Path, fault: str | None
+) -> None:
     around = context(tmp_path, **LOGIN)
     async with S3Double() as server:
-        server.fault = "denied"
+        server.fault = fault
         place = {"RAG_GATEWAY_URL": "http://gateway", "RAG_STABLE": "a", "RAG_CANDIDATE": "b", "RAG_QUESTIONS_S3": "{}"}
         settings = EvaluationSettings.model_validate(place)
         report = await asyncio.to_thread(evaluate, settings, lambda _: read_object(around, location(server)))
     assert report["questions"] == 0
     assert report["message"].startswith(f"failed to evaluate: s3://{BUCKET}/questions.jsonl cannot be read: ")
+    assert "\n" not in report["message"], "what follows the first line is the library's own debugging output"

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from rag_indexer.evaluate.asking import Reply
 from rag_indexer.evaluate.questions import Question
-from rag_indexer.work.exact import _counted, _embedded, nearest, similarity
+from rag_indexer.work.exact import Place, _counted, _embedded, nearest, similarity
 from rag_runtime.contracts.embedding import MAX_INPUTS
 from rag_runtime.embeddings import Embedded
 from rag_runtime.milvus.errors import IncompleteReadError
@@ -18,8 +19,13 @@ from rag_runtime.milvus.rows import Chunk
 TRUTH = [[("a", 0), ("b", 0)]] * 2
 
 
+def replies(*found: list[Place] | None) -> list[Reply[Place]]:
+    """`None`: not answered."""
+    return [Reply((), 0.0, "HTTP 503: no") if one is None else Reply(tuple(one), 0.1) for one in found]
+
+
 def test_the_share_of_what_exact_search_finds_is_compared() -> None:
-    found = _counted(TRUTH, [[("a", 0), ("b", 0)]] * 2, [[("a", 0)], None])
+    found = _counted(TRUTH, replies([("a", 0), ("b", 0)], [("a", 0), ("b", 0)]), replies([("a", 0)], None))
     assert found == {
         "questions": 1,
         "errors": 1,
@@ -34,7 +40,7 @@ def test_the_share_of_what_exact_search_finds_is_compared() -> None:
 
 
 def test_a_stable_that_finds_nothing_leaves_no_difference_to_report() -> None:
-    found = _counted(TRUTH, [[], []], [[("a", 0)], []])
+    found = _counted(TRUTH, replies([], []), replies([("a", 0)], []))
     assert (found["meanStable"], found["meanCandidate"]) == (0.0, 0.25)
     assert not found.keys() & {"difference", "low", "high"}
 

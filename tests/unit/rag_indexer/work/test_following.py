@@ -17,9 +17,10 @@ from rag_indexer.sources import opening
 from rag_indexer.sources.directory import DirectorySource
 from rag_indexer.work import comparing, following
 from rag_indexer.work.followed import source_key
-from rag_runtime.contracts.index import Index, SourceSpec
+from rag_runtime.contracts.index import Index, MilvusAccess, SourceSpec
 from rag_runtime.contracts.index_status import Work
-from rag_runtime.milvus.errors import UnavailableError
+from rag_runtime.milvus.errors import LoginError, UnavailableError
+from rag_runtime.milvus.rows import LedgerRow
 
 
 async def test_a_ledger_that_cannot_be_read_again_leaves_no_old_chunks_behind(world: World, double: EmbedderDouble) -> None:
@@ -47,6 +48,22 @@ async def test_a_ledger_that_cannot_be_read_again_leaves_no_old_chunks_behind(wo
     assert len(reads) > 2, "it is read again later"
     assert differences(store, changed) == []
     assert world.error("one") == ""
+
+
+async def test_an_index_whose_ledger_was_never_read_is_tried_again_soon_beside_others(world: World, double: EmbedderDouble) -> None:
+    for name in ("one", "two"):
+        world.follow(name, double)
+
+    def restarting(method: str, _: Any) -> None:
+        if method == "scan_ledger":
+            raise UnavailableError("the server restarts")
+
+    world.stores["two"].on_call = restarting
+    world.stores["two"].ledger["docs/0.txt"] = LedgerRow("docs/0.txt", "1", "empty")
+    await world.run_pass("one", "two")
+    assert (world.error("one"), world.error("two")) == ("", "the server restarts")
+    (due,) = world.syncer._due.values()
+    assert due <= time.monotonic() + following.RETRY_SECONDS
 
 
 async def test_a_source_whose_glob_is_none_is_told_and_other_sources_go_on(world: World, double: EmbedderDouble) -> None:
@@ -102,13 +119,16 @@ async def test_an_index_that_cannot_be_taken_up_for_a_reason_nobody_expected_lea
     assert world.syncer._reports["two"].reporter._wanted["sync"]["sources"][0]["error"] == "TypeError: nobody thought of this"
 
 
-async def test_an_unexpected_error_of_an_embedder_that_is_compared_costs_its_verdict(world: World, double: EmbedderDouble) -> None:
+async def test_an_unexpected_error_of_an_embedder_that_is_compared_costs_its_verdict(
+    world: World, double: EmbedderDouble, caplog: pytest.LogCaptureFixture
+) -> None:
     other = {"url": "http://other", "model": "double", "dimensions": DIMENSIONS}
     followed = world.follow("one", double, compare=[other])
     followed.model = SimpleNamespace(card=SimpleNamespace(fingerprint=None))  # type: ignore[assignment]
-    world.syncer.context.model = broken  # type: ignore[method-assign]
+    world.syncer.context.renewed = broken  # type: ignore[method-assign]
     await comparing.compare(world.syncer.context, followed)
     assert followed.verdicts == {}
+    assert "in broken" in caplog.text
     assert followed.compare_at < float("inf"), "it is asked again"
 
 
@@ -182,4 +202,21 @@ async def test_sources_of_an_index_that_is_gone_are_closed(world: World, double:
     await world.syncer.set_indexes({})
     await world.syncer._take_up()
     assert world.syncer._sources._open == {}
+    await followed.target.embedder.client.close()
+
+
+async def test_a_milvus_that_lets_nobody_in_any_more_is_connected_to_anew(world: World, double: EmbedderDouble) -> None:
+    followed = world.follow("one", double)
+
+    def locked(method: str, _: Any) -> None:
+        if method == "insert_chunks":
+            raise LoginError("auth check failure")
+
+    world.stores["one"].on_call = locked
+    await world.run_pass("one")
+    forgotten: list[MilvusAccess] = []
+    world.syncer.context.forget_milvus = forgotten.append  # type: ignore[method-assign]
+    await world.syncer.set_indexes({})
+    await world.syncer._take_up()
+    assert forgotten == [followed.index.spec.milvus]
     await followed.target.embedder.client.close()

@@ -95,3 +95,9 @@ def test_nothing_is_held_for_ever_of_a_source_that_is_gone() -> None:
     report = SyncReport.of(NoSink(), index("docs").model_copy(update={"status": IndexStatus.model_validate(status)}))
     passed(report, "docs", 1_000)
     assert "deletionHeld" not in said(report)
+
+
+def test_what_a_build_found_the_server_to_ignore_is_not_the_syncers_to_say() -> None:
+    status = {"observed": {"loaded": True, "ignored": ["shards"]}}
+    report = SyncReport.of(NoSink(), index("docs").model_copy(update={"status": IndexStatus.model_validate(status)}))
+    assert report.reporter._wanted["observed"].get("ignored", []) == []

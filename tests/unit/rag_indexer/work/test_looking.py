@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from aiohttp import web
 
 from doubles.embedder import EmbedderDouble
 from doubles.indexing import CHUNKING, DIMENSIONS, Corpus, differences
@@ -49,24 +48,11 @@ class Sink:
             pass
 
 
-class Repacked(EmbedderDouble):
-    """An embedder whose weights can be packed anew: its card names another fingerprint, its vectors stay."""
-
-    packed = "print-1"
-
-    async def _models(self, request: web.Request) -> web.Response:
-        made, self.fingerprint = self.fingerprint, self.packed
-        try:
-            return await super()._models(request)
-        finally:
-            self.fingerprint = made
-
-
 class SlowStore(MemoryStore):
-    """A store that takes its time."""
+    """A store that takes longer than an embedder may."""
 
     def ledger_of(self, documents: Sequence[str]) -> dict[str, LedgerRow]:
-        time.sleep(0.5)
+        time.sleep(1.5 * looking.PROBE_PATIENCE_SECONDS)
         return super().ledger_of(documents)
 
 
@@ -86,12 +72,6 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest_asyncio.fixture
-async def double() -> AsyncIterator[Repacked]:
-    async with Repacked(DIMENSIONS) as embedder:
-        yield embedder
-
-
-@pytest_asyncio.fixture
 async def context(tmp_path: Path) -> AsyncIterator[Context]:
     made = Context(Settings(RAG_WORK_DIR=tmp_path), Sink(), Surroundings(tmp_path, tmp_path, tmp_path))
     yield made
@@ -107,7 +87,7 @@ async def followed(context: Context, double: EmbedderDouble, store: MemoryStore,
     return Followed(index, target, model, SyncReport.of(context.sink, index), ledger_read=time.monotonic())
 
 
-async def test_an_embedder_that_did_not_answer_is_asked_again_soon_without_a_pass(context: Context, double: Repacked) -> None:
+async def test_an_embedder_that_did_not_answer_is_asked_again_soon_without_a_pass(context: Context, double: EmbedderDouble) -> None:
     one = await followed(context, double, MemoryStore())
     syncer = Syncer(context)
     syncer._followed["one"], syncer._reports["one"] = one, one.report
@@ -128,7 +108,7 @@ async def test_an_embedder_that_did_not_answer_is_asked_again_soon_without_a_pas
 
 @pytest.mark.parametrize("fault", ["hang", "away"])
 async def test_an_embedder_that_could_not_be_compared_yet_embeds_nothing(
-    context: Context, double: Repacked, tmp_path: Path, fault: str
+    context: Context, double: EmbedderDouble, tmp_path: Path, fault: str
 ) -> None:
     Corpus(tmp_path / "docs").become(DOCUMENTS)
     store = MemoryStore()
@@ -151,6 +131,7 @@ async def test_an_embedder_that_could_not_be_compared_yet_embeds_nothing(
     one.probe_at = float("inf")
     await syncer._pass(index.spec.sources[0], ["one"])
     assert (one.equal, store.count_chunks()) == ("Unknown", 0)
+    assert one.probe_at == float("inf"), "it is asked when it would have been"
     double.fingerprint, one.probe_at = made, 0.0
     await syncer._look(looking.look_again(context, one), one)
     assert list(syncer._due.values()) == [float("-inf")]
@@ -160,7 +141,7 @@ async def test_an_embedder_that_could_not_be_compared_yet_embeds_nothing(
     await syncer.close()
 
 
-async def test_an_embedder_that_is_slow_once_it_was_compared_goes_on(context: Context, double: Repacked) -> None:
+async def test_an_embedder_that_is_slow_once_it_was_compared_goes_on(context: Context, double: EmbedderDouble) -> None:
     one = await followed(context, double, MemoryStore())
     for fault, equal in ((None, "Equal"), ("hang", "Unknown")):
         double.fault, one.probe_at = fault, float("-inf")
@@ -168,19 +149,20 @@ async def test_an_embedder_that_is_slow_once_it_was_compared_goes_on(context: Co
         assert (one.equal, one.target.unknown) == (equal, "")
 
 
-async def test_what_a_replaced_embedder_says_of_itself_is_said_of_it(context: Context, double: Repacked) -> None:
-    other = EmbedderAccess(url=double.url, model="double", dimensions=DIMENSIONS, query_prefix="question: ")
-    one = await followed(context, double, MemoryStore(), compare=[other.model_dump(by_alias=True, exclude_none=True)])
-    for packed in ("print-1", "print-2"):
-        double.packed = packed
-        one.probe_at = one.compare_at = float("-inf")
-        await looking.look_at(context, one, None)  # type: ignore[arg-type]
-        await comparing.compare(context, one)
-        assert one.equal == "Equal"
-        assert [verdict.model_fingerprint for verdict in one.verdicts.values()] == [packed]
+async def test_what_a_replaced_embedder_says_of_itself_is_said_of_it(context: Context, double: EmbedderDouble) -> None:
+    async with EmbedderDouble(DIMENSIONS) as second:
+        other = EmbedderAccess(url=second.url, model="double", dimensions=DIMENSIONS, query_prefix="question: ")
+        one = await followed(context, double, MemoryStore(), compare=[other.model_dump(by_alias=True, exclude_none=True)])
+        for packed in ("print-1", "print-2"):
+            double.packed = second.packed = packed
+            one.probe_at = one.compare_at = float("-inf")
+            await looking.look_at(context, one, None)  # type: ignore[arg-type]
+            await comparing.compare(context, one)
+            assert one.equal == "Equal"
+            assert {url: verdict.model_fingerprint for url, verdict in one.verdicts.items()} == {double.url: packed, second.url: packed}
 
 
-async def test_what_the_server_refuses_of_an_index_in_use_is_said_and_stops_nothing(context: Context, double: Repacked) -> None:
+async def test_what_the_server_refuses_of_an_index_in_use_is_said_and_stops_nothing(context: Context, double: EmbedderDouble) -> None:
     one = await followed(context, double, MemoryStore())
     one.target.store.refused = ["milvus.replicas stays what it was"]  # type: ignore[attr-defined]
     await looking.look_at(context, one, None)  # type: ignore[arg-type]
@@ -189,7 +171,7 @@ async def test_what_the_server_refuses_of_an_index_in_use_is_said_and_stops_noth
     assert context.sink.ignored == ["milvus.replicas stays what it was"]  # type: ignore[attr-defined]
 
 
-async def test_a_slow_store_is_not_the_embedders_fault(context: Context, double: Repacked) -> None:
+async def test_a_slow_store_is_not_the_embedders_fault(context: Context, double: EmbedderDouble) -> None:
     one = await followed(context, double, SlowStore())
     await looking.look_at(context, one, None)  # type: ignore[arg-type]
     assert one.equal == "Equal"

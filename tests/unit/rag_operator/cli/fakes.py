@@ -88,7 +88,7 @@ class FakeClient:
         for annotation, value in given.items() if not self.silent else ():
             verb = {
                 "name": annotation.split("/")[1],
-                "value": value,
+                "value": value[:512],
                 "result": "Refused" if self.refuse else "Done",
                 "message": self.refuse,
             }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -67,11 +68,30 @@ def test_evaluate_names_the_line_that_is_no_question(rag: Command, tmp_path: Pat
     assert (result.exit_code, "line 1" in result.output) == (1, True)
 
 
-@pytest.mark.parametrize("answer", [httpx.Response(200, text="<html>"), httpx.Response(302, headers={"location": "/login"})], ids=str)
-def test_ask_at_an_address_that_is_no_gateway_says_so(rag: Command, monkeypatch: pytest.MonkeyPatch, answer: httpx.Response) -> None:
-    monkeypatch.setattr(httpx, "AsyncClient", partial(httpx.AsyncClient, transport=httpx.MockTransport(lambda _: answer)))
+def hangs(request: httpx.Request) -> httpx.Response:
+    raise httpx.ReadTimeout("", request=request)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (lambda _: httpx.Response(200, text="<html>"), "what answers there is no gateway: <html>"),
+        (lambda _: httpx.Response(302, headers={"location": "/login"}), "302"),
+        (hangs, "ReadTimeout"),
+    ],
+    ids=["another server", "a login page", "nobody in time"],
+)
+def test_ask_at_an_address_that_is_no_gateway_says_so(
+    rag: Command, monkeypatch: pytest.MonkeyPatch, answer: Callable[[httpx.Request], httpx.Response], why: str
+) -> None:
+    monkeypatch.setattr(httpx, "AsyncClient", partial(httpx.AsyncClient, transport=httpx.MockTransport(answer)))
     result = rag("ask", "handbook", "Why?", "--url", "http://elsewhere.example")
-    assert (result.exit_code, "failed to ask http://elsewhere.example" in result.output) == (1, True)
+    assert (result.exit_code, f"failed to ask http://elsewhere.example: {why}" in result.output) == (1, True)
+
+
+def test_ask_at_what_is_no_address_says_so(rag: Command) -> None:
+    result = rag("ask", "handbook", "Why?", "--url", "http://gateway:http")
+    assert (result.exit_code, "failed to ask http://gateway:http: " in result.output) == (1, True)
 
 
 def test_questions_that_are_no_text_are_one_clear_error(rag: Command, tmp_path: Path) -> None:

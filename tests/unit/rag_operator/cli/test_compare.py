@@ -63,6 +63,23 @@ def test_what_makes_a_new_revision_is_not_said_to_change_in_place() -> None:
     assert (found.in_place, found.settings) == ((), ("retrieval.topK: 8 → 20",))
 
 
+def prompted(config_map: str, text: str) -> Revision:
+    generator = {
+        "external": {"url": "https://m.example/v1", "model": "m"},
+        "prompt": {"templateConfigMapRef": {"name": config_map, "key": "k"}},
+    }
+    return resolve("handbook", spec("a", generator=generator), template=text)
+
+
+def test_another_text_of_a_template_is_a_new_revision_and_its_move_to_another_config_map_is_none() -> None:
+    stable = prompted("texts", "{text}")
+    edited, moved = (compare(wanted, stable, Record(), None) for wanted in (prompted("texts", "{title}"), prompted("moved", "{text}")))
+    assert (edited.revision == stable.name, edited.in_place) == (False, ())
+    assert edited.settings == ("generator.prompt.templateConfigMapRef: another text",)
+    assert (moved.revision == stable.name, moved.settings) == (True, ())
+    assert moved.in_place == ("generator.prompt.templateConfigMapRef.name: texts → moved",)
+
+
 @pytest.mark.parametrize(("path", "value"), [("documentPrefix", "passage: "), ("queryPrefix", "query: ")])
 def test_a_prompt_of_the_embedder_does_not_change_in_place(path: str, value: str) -> None:
     local = spec("a").to_wire()["embedder"]["local"]

@@ -50,7 +50,7 @@ async def test_a_context_of_any_of_the_files_has_its_own_namespace(files: list[P
 
 
 async def test_within_a_pod_the_file_that_is_named_wins_over_the_pod_s_own_account(
-    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(access, "_in_pod", lambda: True)
     assert await met() == ("https://a.example", "team-a")

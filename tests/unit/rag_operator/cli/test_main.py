@@ -9,8 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from rag_operator import names
+from rag_operator.api.v1alpha1.status import RAGPipelineStatus
 from rag_operator.cli import main
+from rag_operator.model.plan import Record
+from rag_operator.status.situation import Situation
+from rag_operator.status.summarize import summarize
 from unit.rag_operator.cli.fakes import Command, FakeClient
+from unit.rag_operator.rollout.situations import NOW, spec
 
 
 def test_status_shows_revisions_side_by_side_with_progress_and_what_is_waited_for(rag: Command) -> None:
@@ -81,6 +86,21 @@ def test_a_refused_verb_says_why_and_fails(rag: Command, client: FakeClient) -> 
     assert (result.exit_code, "Refused: revision bbbbbbbbbb waits for nothing" in result.output) == (1, True)
 
 
+def test_a_refused_verb_whose_value_is_longer_than_status_keeps_is_not_waited_for(rag: Command, client: FakeClient) -> None:
+    client.refuse = "a value has at most 512 characters"
+    result = rag("reindex", "handbook", "--nonce", "n" * 600, "--wait", "0.1")
+    assert (result.exit_code, "Refused" in result.output) == (1, True)
+
+
+@pytest.mark.parametrize("wanted", ["dddddddddd", "eeeeeeeeee"])
+def test_of_several_rejected_revisions_the_one_that_the_spec_asks_for_is_tried_again(rag: Command, client: FakeClient, wanted: str) -> None:
+    record = Record(rejected=("dddddddddd", "eeeeeeeeee"), stable="aaaaaaaaaa")
+    situation = Situation(generation=1, before=RAGPipelineStatus(), record=record, now=NOW, spec=spec(), wanted=wanted)
+    client.status = summarize(situation).to_wire()
+    assert rag("retry", "handbook", "--nonce", "7").exit_code == 0
+    assert client.annotations == {names.VERB_RETRY: f"{wanted}/7"}
+
+
 def test_a_verb_nobody_handled_yet_is_pending(rag: Command, client: FakeClient) -> None:
     client.silent = True
     asked, waited = rag("promote", "handbook", "--wait", "0"), rag("promote", "handbook", "--wait", "0.1")
@@ -118,7 +138,7 @@ def test_rollback_to_another_revision_than_the_kept_one_is_refused_here(rag: Com
     assert client.annotations == {}
 
 
-@pytest.mark.parametrize("kubeconfig", ["missing", "context: elsewhere", "not: [yaml"])
+@pytest.mark.parametrize("kubeconfig", ["missing", "", "no kubeconfig", "context: elsewhere", "not: [yaml"])
 def test_without_a_cluster_a_command_says_where_it_looked(tmp_path: Path, kubeconfig: str) -> None:
     file = tmp_path / "config"
     if kubeconfig != "missing":
@@ -136,17 +156,17 @@ def test_the_program_calls_itself_what_people_type(monkeypatch: pytest.MonkeyPat
     assert "No such command 'stauts'" in said
 
 
-BRACKETS = "[/data] is no directory [draft]"
+MARKUP = "[/data] is no directory [draft], 10:100:20"
 
 
 def test_what_looks_like_markup_is_shown_as_it_was_said(rag: Command, client: FakeClient) -> None:
-    client.status["message"] = BRACKETS
-    client.answers[""] = {"answer": "x", "citations": [{"index": 1, "document": "d", "title": BRACKETS}], "revision": "a", "epoch": 1}
+    client.status["message"] = MARKUP
+    client.answers[""] = {"answer": "x", "citations": [{"index": 1, "document": "d", "title": MARKUP}], "revision": "a", "epoch": 1}
     for arguments in (("status",), ("status", "handbook"), ("ask", "handbook", "Why?")):
         result = rag(*arguments)
-        assert (result.exit_code, BRACKETS in result.output) == (0, True), arguments
-    client.refuse = BRACKETS
-    assert BRACKETS in rag("promote", "handbook").output
+        assert (result.exit_code, MARKUP in result.output) == (0, True), arguments
+    client.refuse = MARKUP
+    assert MARKUP in rag("promote", "handbook").output
 
 
 @pytest.mark.parametrize("arguments", [("status",), ("status", "handbook"), ("promote", "handbook")], ids=" ".join)
@@ -164,6 +184,7 @@ def test_a_pipeline_that_is_being_deleted_is_not_shown_as_it_was_before(
     client.deleted = "2026-01-02T00:00:00Z"
     shown = rag(*arguments).output
     assert ("Deleting" in shown, "RollingOut" in shown) == (True, False)
+    assert ("rag promote" in shown, "waiting for approval" in shown, "IndexFresh" in shown) == (False, False, False)
 
 
 @pytest.mark.parametrize("arguments", [("status",), ("status", "handbook")], ids=" ".join)

@@ -20,6 +20,7 @@ from rag_runtime.contracts import pods
 
 REVISION = resolve("handbook", spec_of())
 REBUILT = resolve("handbook", spec_of(embedder={"local": {"model": {"source": {"image": {"reference": "ragops.dev/models:0.2"}}}}}))
+LARGE = resolve("handbook", spec_of(embedder={"local": {"model": {"name": "acme/large"}}}))
 EMBEDDER, INDEX = REVISION.embedder.name, REVISION.index.name
 BUILT = 1_000_000.0
 
@@ -231,3 +232,34 @@ def test_an_index_whose_build_may_not_make_its_pods_says_so() -> None:
     quota = Trouble("FailedCreate", "exceeded quota", job.name)
     said = View([REVISION], {(one.kind, one.name): one for one in (index(), job)}, slow=[quota]).states()[INDEX]
     assert (said.reason, said.message) == ("FailedCreate", "exceeded quota")
+
+
+@pytest.mark.parametrize(("listed", "expected"), [(5, False), (99, False), (100, True), (101, True)])
+def test_a_candidate_has_caught_up_when_its_listing_is_no_older_than_stables(listed: float, *, expected: bool) -> None:
+    state = candidate(stables=100, own=listed)
+    assert (state.caught_up, state.ready, state.reason) == (expected, expected, "" if expected else "CatchingUp")
+
+
+def test_an_index_that_answers_may_tell_of_a_listing_later_than_stables_but_not_much() -> None:
+    interval = REVISION.spec.sources[0].sync_interval.seconds
+    last = 10_000 - 60 - 2 * interval
+    for own, expected in ((9_999, True), (last, True), (last - 1, False)):
+        state = candidate(stables=10_000, own=own, weights={LARGE.name: 0})
+        assert (state.caught_up, state.ready) == (expected, True)
+
+
+def test_without_a_listing_of_stables_only_the_end_of_the_build_counts() -> None:
+    assert candidate(stables=None, own=5).caught_up
+    assert not candidate(stables=None, own=-1).caught_up
+
+
+def candidate(stables: float | None, own: float, weights: dict[str, int] | None = None) -> ComponentState:
+    """The index of another model beside stable's; `stables` and `own`: when the listings began that they have applied, after the build."""
+
+    def listed(began: float | None) -> dict[str, Any]:
+        return {"listing": {"id": "1", "startTime": time(began)} if began is not None else None, "documents": 3, "chunks": 9}
+
+    both = [(REVISION.index.name, stables), (LARGE.index.name, own)]
+    children = [child(INDEXES, name, name, "index", spec={"collecting": False}, status=filled(sync=listed(began))) for name, began in both]
+    view = View([REVISION, LARGE], {(one.kind, one.name): one for one in children}, stable=REVISION, weights=weights or {})
+    return view.states()[LARGE.index.name]

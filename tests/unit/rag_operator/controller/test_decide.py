@@ -183,6 +183,13 @@ def test_a_route_carries_the_fingerprint_that_its_own_embedder_was_compared_with
     assert fingerprints("Different") == ["of the index", "of the index"]
 
 
+def test_when_live_traffic_was_first_asked_for_is_known_although_it_cannot_be_read() -> None:
+    look = seen(record=Record(stable="s", rollout=Rollout("c", "Shifting", weight=10)))
+    found = decide(look, judge(look), given())
+    assert found is not None
+    assert (found.observed.analysis, found.observed.analysis_heard) == (None, NOW)
+
+
 SHARED, NOBODY = {"s": 50, "c": 50}, {"s": 100}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -76,38 +77,50 @@ async def test_while_it_does_not_answer_passes_wait_and_guess_nothing() -> None:
     assert all(one == (OFFERED, True) for passes in (await told(Cluster(failures=2))).values() for one in passes)
 
 
+class Growing(Cluster):
+    """Offers monitors of pods only later."""
+
+    async def capabilities(self) -> Capabilities:
+        return replace(await super().capabilities(), pod_monitors=self.asked > 1)
+
+
 class Moving:
     """An API server whose address changes, and that is sometimes not told."""
 
-    def __init__(self, *addresses: tuple[str, ...]) -> None:
-        self._addresses = list(addresses)
+    def __init__(self, *places: Surroundings) -> None:
+        self._places = list(places)
 
     async def __call__(self) -> Surroundings:
-        if not self._addresses:
+        if not self._places:
             raise errors.Unavailable("no answer")
-        return Surroundings(cluster="c", api_server_cidrs=self._addresses.pop(0))
+        return self._places.pop(0)
+
+
+UNTOLD = Surroundings(cluster="c")
+HERE, THERE = (replace(UNTOLD, api_server_cidrs=(f"10.0.0.{one}/32",), api_server_ports=(443, 6440 + one)) for one in (1, 2))
 
 
 async def test_where_the_api_server_went_is_told_to_every_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gateways and indexers may reach it at the addresses of their policies alone, and a control plane that is upgraded has others."""
     monkeypatch.setattr("rag_operator.controller.loop._CAPABILITIES_EVERY", 0.0)
-    queue, mirror, told = Queue[Key](Backoff(), time.monotonic), Mirror(), list[tuple[Key, tuple[str, ...]]]()
+    queue, mirror, told = Queue[Key](Backoff(), time.monotonic), Mirror(), list[tuple[Key, Surroundings]]()
     mirror.pipelines = {key: Head("u", 1, 1, {}, False) for key in KEYS}
     moved = asyncio.Event()
 
     class Recorder:
         async def reconcile(self, key: Key, _: Capabilities, surroundings: Surroundings) -> Outcome:
-            told.append((key, surroundings.api_server_cidrs))
-            if {key for key, cidrs in told if cidrs == ("10.0.0.2/32",)} == set(KEYS):
+            told.append((key, surroundings))
+            if {key for key, around in told if around == replace(THERE, pod_monitors=True)} == set(KEYS):
                 moved.set()
             return Outcome(True, again_after=0.01 if key == KEYS[0] else 3600.0)
 
     for key in KEYS:
         queue.add(key)
-    observer, reconciler = (one for one in (Cluster(), Recorder()))
-    moving = Moving(("10.0.0.1/32",), ("10.0.0.1/32",), (), ("10.0.0.2/32",))
-    work = asyncio.create_task(Loop(queue, mirror, reconciler, observer, moving).run(workers=1))  # type: ignore[arg-type]
+    observer: Any = Growing()
+    reconciler: Any = Recorder()
+    moving = Moving(HERE, HERE, UNTOLD, THERE)
+    work = asyncio.create_task(Loop(queue, mirror, reconciler, observer, moving).run(workers=1))
     await asyncio.wait_for(moved.wait(), 10)
     work.cancel()
     await asyncio.gather(work, return_exceptions=True)
-    assert {cidrs for _, cidrs in told} == {("10.0.0.1/32",), ("10.0.0.2/32",)}
+    assert {around.api_server_cidrs for _, around in told} == {HERE.api_server_cidrs, THERE.api_server_cidrs}

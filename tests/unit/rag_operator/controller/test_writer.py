@@ -10,7 +10,7 @@ from rag_operator import errors, names
 from rag_operator.controller.mirror import Key, Mirror
 from rag_operator.controller.writer import Writer
 from rag_operator.kube.child import Child
-from rag_operator.kube.resources import INDEXES, SERVICES, Resource
+from rag_operator.kube.resources import AUTOSCALERS, INDEXES, SERVICES, Resource
 
 KEY = Key("n", "handbook")
 
@@ -28,6 +28,12 @@ class Server:
     async def patch(self, _: Resource, __: str, ___: str, change: dict[str, Any]) -> dict[str, Any]:
         self.sent.append(("patch", change))
         return self.body
+
+    async def apply(self, manifest: dict[str, Any], **_: object) -> dict[str, Any]:
+        self.sent.append(("apply", manifest))
+        if self._changed and "resourceVersion" in manifest["metadata"]:
+            raise errors.Conflict("the object has been modified", status=409)
+        return {**self.body, **manifest, "metadata": {**self.body["metadata"], **manifest["metadata"]}}
 
     async def delete(self, _: Resource, __: str, ___: str, **exactly: str) -> None:
         self.sent.append(("delete", exactly))
@@ -78,3 +84,15 @@ async def test_an_index_is_let_go_only_when_somebody_deleted_it(meta: dict[str, 
     await writer.release_indexes(KEY)
     expected = [] if kept is None else [("patch", {"metadata": {"finalizers": kept, "resourceVersion": "7"}})]
     assert server.sent == expected
+
+
+async def test_a_size_is_changed_only_as_it_was_seen_so_that_a_late_leader_lowers_nothing() -> None:
+    server = Server(body(AUTOSCALERS), changed=True)
+    writer, children = knowing(AUTOSCALERS, server)
+    meta = {"name": "x", "namespace": "n", "labels": {names.LABEL_PIPELINE: KEY.name}}
+    lower = {"apiVersion": AUTOSCALERS.api_version, "kind": AUTOSCALERS.kind, "metadata": meta, "spec": {"minReplicas": 1}}
+    with pytest.raises(errors.Conflict):
+        await writer.bring([lower], children)
+    assert [(what, sent["metadata"]["resourceVersion"]) for what, sent in server.sent] == [("apply", "7")]
+    await writer.bring([lower], {})
+    assert "resourceVersion" not in server.sent[-1][1]["metadata"], "one that is not there yet is made"

@@ -52,5 +52,7 @@ def test_of_two_authorities_for_one_login_the_newest_one_is_mounted(roles: tuple
 def test_the_named_authority_is_trusted_also_where_the_login_has_a_key_of_that_name(authority: str) -> None:
     """Of two sources of a volume that have the same file the kubelet writes the last one."""
     store = {"credentialsSecretRef": {"name": "login"}, "tls": {"caSecretRef": {"name": authority, "key": "root.pem"}}}
-    (volume,) = (one for one in credentials.volumes(credentials.of_answering(reaching(store).spec)) if one.path.endswith("/login"))
+    parts = credentials.of_answering(reaching(store).spec)
+    assert credentials.volumes(reversed(parts)) == credentials.volumes(parts)
+    (volume,) = (one for one in credentials.volumes(parts) if one.path.endswith("/login"))
     assert [source["secret"]["name"] for source in volume.source["projected"]["sources"]] == ["login", authority]

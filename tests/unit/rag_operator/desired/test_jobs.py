@@ -53,6 +53,20 @@ def test_no_part_of_an_index_has_two_writers_and_a_drained_node_is_no_failure() 
     assert actions == ["Ignore", "FailJob"]
 
 
+def test_shares_fail_and_pause_each_for_itself_and_one_that_fails_for_good_ends_the_job() -> None:
+    spec = work_job("Build", indexer={"buildParallelism": 4})["spec"]
+    assert (spec["backoffLimitPerIndex"], spec["maxFailedIndexes"]) == (jobs.BACKOFF, 0)
+    assert "backoffLimit" not in spec, "failures of all shares together would be counted, too"
+
+
+def test_a_pod_that_is_alone_and_failed_keeps_no_namespace_from_being_deleted() -> None:
+    # Kubernetes keeps a failed pod of a share until it is replaced, and a namespace waits for its pods before it deletes Jobs.
+    for mode in ("Build", "Drop"):
+        spec = work_job(mode)["spec"]
+        assert (spec["backoffLimit"], spec["completions"]) == (jobs.BACKOFF, 1)
+        assert "backoffLimitPerIndex" not in spec
+
+
 def evaluation(question_set: dict[str, Any], *, layout_only: bool = False, **change: Any) -> Manifest:
     rollout = {"evaluation": {"questionSet": question_set, "metric": "Recall@5"}}
     stable, candidate = revision_of(), revision_of(spec_of(embedder={"local": {"dimensions": 32}}, rollout=rollout, **change))

@@ -99,6 +99,12 @@ def test_an_indexer_reaches_the_sources_of_the_spec() -> None:
     assert {"to": peers.anywhere(), "ports": peers.tcp(22)} in egress
 
 
+def test_an_evaluation_reaches_the_bucket_of_its_questions() -> None:
+    bucket = {"bucket": "questions", "prefix": "q.jsonl", "endpoint": "http://s3.storage.svc:9000"}
+    egress = of(rollout={"evaluation": {"questionSet": {"s3": bucket}}})["evaluation"]["egress"]
+    assert {"to": peers.namespaces("storage")} in egress
+
+
 def test_a_retired_revision_s_external_endpoint_stays_reachable_while_it_is_kept() -> None:
     external = {"local": None, "external": {"url": "https://10.9.8.7:8443/v1", "model": "e", "dimensions": 8, "revision": "1"}}
     stable = revision_of(spec_of(embedder=external))

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from doubles.manifests import revision_of, spec_of
+from rag_operator.api.scalars import Timestamp
 from rag_operator.api.v1alpha1.index import IndexIdentity
 from rag_operator.api.v1alpha1.index_status import Work
 from rag_operator.desired.work import Donor, next_work
@@ -23,6 +24,14 @@ def test_a_new_index_is_built_from_the_sources() -> None:
 
 def test_a_built_index_is_kept_up_to_date() -> None:
     assert next_work(identity(), Work(mode="Build", attempt=1), built=True).mode == "Sync"
+
+
+def test_who_goes_cold_is_asked_anew_and_who_comes_back_is_not_taken_at_an_old_word() -> None:
+    until = Timestamp("2030-01-01T00:00:00Z")
+    cold = next_work(identity(), Work(mode="Sync", attempt=1), built=True, cold_until=until)
+    assert cold == Work(mode="Sync", attempt=2, cold_until=until)
+    assert next_work(identity(), cold, built=True, cold_until=until) == cold
+    assert next_work(identity(), cold, built=True) == Work(mode="Sync", attempt=2)
 
 
 def test_another_shard_count_copies_and_embeds_nothing() -> None:

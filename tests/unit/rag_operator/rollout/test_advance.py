@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from rag_operator.api.v1alpha1.rollout import Analysis
 from rag_operator.model.observed import AnalysisReading, TrafficCounts
 from rag_operator.model.plan import Gate
@@ -18,6 +22,29 @@ def test_steps_that_are_edited_under_way_give_no_more_traffic_than_was_looked_at
     result = planned(observed(A, B, weights={A.name: 90, B.name: 10}), record(rollout=shifting), **steps)
     assert result.record.rollout is not None
     assert result.record.rollout.weight == 10
+
+
+BLUE_GREEN = {"strategy": "BlueGreen", "canary": None, "blueGreen": {"autoPromote": False}}
+SHORTER = {"canary": {"steps": [{"setWeight": 10}, {"pause": {}}]}}
+
+
+@pytest.mark.parametrize(
+    ("steps", "approved", "weight", "waiting"),
+    [(BLUE_GREEN, (), 0, "1"), (SHORTER, (), 10, "2"), (SHORTER, ("2",), 100, ""), (BLUE_GREEN, ("full",), 100, "")],
+    ids=["another strategy", "fewer steps", "fewer steps, and theirs was approved", "everything was approved"],
+)
+def test_steps_that_are_edited_under_way_skip_no_approval(
+    steps: dict[str, Any], approved: tuple[str, ...], weight: int, waiting: str
+) -> None:
+    unevaluated = (Gate("evaluation", "NotApplicable", "unchanged"),)
+    after = record(rollout=rollout(weight=50, weight_since=NOW, step=3, steps=4, step_since=NOW, approved=approved, gates=unevaluated))
+    for _ in range(4):
+        given = after.rollout.weight if after.rollout is not None else 0
+        after = planned(observed(A, B, weights={A.name: 100 - given, B.name: given}), after, **steps).record
+        if after.rollout is not None and after.rollout.weight == 100:
+            break
+    assert after.rollout is not None
+    assert (after.rollout.weight, after.rollout.waiting_for) == (weight, waiting)
 
 
 def test_another_analysis_looks_at_live_traffic_anew_and_none_at_all_lets_it_go_on() -> None:
@@ -75,3 +102,26 @@ def test_a_pause_that_comes_first_begins_when_the_candidate_is_there() -> None:
             after = planned(seen, after, now=NOW + later, **steps).record
         assert after.rollout is not None
         assert after.rollout.weight == weight
+
+
+@pytest.mark.parametrize(
+    ("other", "left"),
+    [({"analysis_policy": "other"}, ("evaluation", "1")), ({"evaluation_policy": "other"}, ("analysis@10", "1"))],
+    ids=["analysis", "evaluation"],
+)
+def test_what_was_approved_of_a_gate_does_not_count_when_another_one_is_asked_for(other: dict[str, str], left: tuple[str, ...]) -> None:
+    approved = ("evaluation", "analysis@10", "1")
+    before = record(rollout=rollout(weight=10, approved=approved, **{"analysis_policy": LOOKED_AT, **other}))
+    after = planned(observed(A, B), before, analysis=ANALYSIS).record.rollout
+    assert after is not None
+    assert after.approved == left
+
+
+def test_with_all_the_traffic_nothing_is_left_to_compare_with() -> None:
+    slow = AnalysisReading(TrafficCounts(), TrafficCounts(1000, retrieval_p95=9.0))
+    limited = {"maxRetrievalP95": "200ms"}
+    looked_at = policy_digest(Analysis.model_validate(limited))
+    for weight, outcome in ((99, "Aborted"), (100, "Promoted")):
+        before = record(rollout=rollout(weight=weight, weight_since=NOW, step=3, analysis_policy=looked_at))
+        seen = observed(A, B, weights={A.name: 100 - weight, B.name: weight}, analysis=slow)
+        assert planned(seen, before, analysis=limited).record.decisions[0].what == outcome

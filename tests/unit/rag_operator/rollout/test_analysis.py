@@ -55,6 +55,7 @@ def test_a_candidate_that_answers_nothing_fails_early() -> None:
 @pytest.mark.parametrize(("p95", "expected"), [(0.2, "Passed"), (0.21, "Failed"), (None, "Running")])
 def test_retrieval_must_be_fast_enough_and_known(p95: float | None, expected: str) -> None:
     assert outcome(candidate(retrieval_p95=p95)) == expected
+    assert outcome(candidate(requests=199, retrieval_p95=p95)) == "Running"
 
 
 def test_the_first_token_counts_only_where_one_is_generated() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from rag_operator import names
 from rag_operator.api.scalars import Duration
-from rag_operator.model.observed import Observed, TableState
+from rag_operator.model.observed import ComponentState, GatewayPod, Observed, TableState
 from rag_operator.model.plan import Leaving, Record, Retired
 from rag_operator.model.revision import Revision
 from rag_operator.rollout.planner import plan
@@ -25,8 +25,10 @@ def test_the_candidate_is_brought_to_its_share_of_what_stable_runs() -> None:
 def test_both_sides_keep_their_size_until_every_gateway_has_left() -> None:
     left = record(leaving=(Leaving(B.name, NOW - 1, "aborted", {A.embedder.name: 4, B.embedder.name: 2}),), rejected=(B.name,))
     streaming = observed(A, B, gateways=(replace(observed(A).gateways[0], epoch_oldest=6),))
-    held = keeps(planned(streaming, left))
-    assert (held[B.name].floors, held[B.name].idle, held[A.name].floors) == ({B.embedder.name: 2}, False, {A.embedder.name: 4})
+    listed = observed(A, B, weights={A.name: 100, B.name: 0})
+    for seen in (streaming, listed):
+        held = keeps(planned(seen, left))
+        assert (held[B.name].floors, held[B.name].idle, held[A.name].floors) == ({B.embedder.name: 2}, False, {A.embedder.name: 4})
     gone = keeps(planned(observed(A, B), left))
     assert (gone[B.name].idle, gone[A.name].floors) == (True, {})
 
@@ -98,7 +100,41 @@ def test_a_candidate_that_is_kept_for_rollback_has_left_when_every_gateway_knows
     assert (aborted.rollout, aborted.rejected) == (None, (B.name,))
     unheard = observed(A, B, weights={A.name: 100, B.name: 0}, gateways=(replace(both.gateways[0], epoch_oldest=6),))
     late = NOW + 2 * HOUR
-    assert keeps(planned(unheard, aborted, now=late))[A.name].floors == {A.embedder.name: 8}
+    for answering in (both, unheard):
+        assert keeps(planned(answering, aborted, now=late))[A.name].floors == {A.embedder.name: 8}
     heard = planned(observed(A, B, weights={A.name: 100, B.name: 0}), aborted, now=late)
     assert keeps(heard)[A.name].floors == {}
     assert heard.requeue_after == before.retired.until - late if before.retired else None
+
+
+@pytest.mark.parametrize(
+    ("gateways", "known"),
+    [
+        ((GatewayPod("gateway-0", reachable=True, epoch_served=7, epoch_oldest=6),), True),
+        ((GatewayPod("gateway-0"),), True),
+        ((), False),
+    ],
+    ids=["a stream by an older table", "a gateway that starts", "gateways that cannot be listed"],
+)
+def test_what_waits_for_retry_gets_no_pods_back_whatever_gateways_are_busy_with(gateways: tuple[GatewayPod, ...], *, known: bool) -> None:
+    waits = record(leaving=(Leaving(B.name, NOW - 1, "aborted", {A.embedder.name: 4, B.embedder.name: 2}),), rejected=(B.name,))
+    down = states(A, B, ready_replicas=0, desired_replicas=0, stopped=True)
+    seen = observed(A, B, components=down, gateways=gateways, gateways_known=known)
+    held = keeps(planned(seen, waits))
+    assert (held[B.name].idle, held[B.name].floors, held[A.name].floors) == (True, {}, {})
+    listed = replace(seen, table=TableState(7, {A.name: 100, B.name: 0}))
+    assert not keeps(planned(listed, waits))[B.name].idle
+    up = {name: replace(part, desired_replicas=2) if part.kind == "embedder" else part for name, part in down.items()}
+    assert not keeps(planned(replace(seen, components=up), waits))[B.name].idle
+    written = {name: replace(part, stopped=False) for name, part in down.items()}
+    assert not keeps(planned(replace(seen, components=written), waits))[B.name].idle
+
+
+def test_stable_keeps_its_size_while_a_gateway_may_still_ask_what_cannot_be_seen_to_sleep() -> None:
+    external = replace(B, index=A.index)
+    parts = states(A) | {B.embedder.name: ComponentState("embedder", B.embedder.name, exists=True, elsewhere=True, ready=True)}
+    left = record(leaving=(Leaving(B.name, NOW - 1, "aborted", {A.embedder.name: 4}),), rejected=(B.name,))
+    for gone in (observed(A, external, components=parts), observed(A)):  # it runs elsewhere; it has no record any more
+        streaming = replace(gone, gateways=(replace(gone.gateways[0], epoch_oldest=6),))
+        assert keeps(planned(streaming, left, None))[A.name].floors == {A.embedder.name: 4}
+        assert keeps(planned(gone, left, None))[A.name].floors == {}

@@ -96,7 +96,9 @@ def test_the_deadline_needs_a_second_look() -> None:
     first = planned(seen, before, now=NOW + 2 * HOUR)
     assert first.record.rollout is not None
     assert (first.record.rollout.overdue_since, first.requeue_after) == (NOW + 2 * HOUR, 60.0)
-    second = planned(seen, first.record, now=NOW + 2 * HOUR + 61)
+    meanwhile = planned(seen, first.record, now=NOW + 2 * HOUR + 30)
+    assert meanwhile.requeue_after == 30.0
+    second = planned(seen, meanwhile.record, now=NOW + 2 * HOUR + 61)
     assert (second.record.rollout, second.record.rejected) == (None, (B.name,))
     assert second.notes[0].reason == "ProgressDeadlineExceeded"
 
@@ -119,12 +121,20 @@ def test_the_first_revision_has_no_deadline_and_no_gate() -> None:
     assert ready.record.stable == B.name
 
 
-def test_more_failed_documents_than_allowed_hold_the_candidate_back() -> None:
+@pytest.mark.parametrize(
+    ("stables", "limit", "candidates", "held"), [(0, 0, 3, "0"), (2, 0, 3, "2"), (2, 1, 4, "3"), (2, 1, 3, ""), (3, 0, 3, "")]
+)
+def test_more_failed_documents_than_stables_and_those_allowed_hold_the_candidate_back(
+    stables: int, limit: int, candidates: int, held: str
+) -> None:
     parts = states(A, B)
-    parts[B.index.name] = replace(parts[B.index.name], failed_documents=3)
-    result = planned(observed(A, B, components=parts), record(rollout=rollout("CatchingUp")))
+    for index, failed in ((A.index.name, stables), (B.index.name, candidates)):
+        parts[index] = replace(parts[index], failed_documents=failed)
+    wants = spec("b", CANARY, documents={"maxFailedDocuments": limit})
+    result = plan(wants, B, observed(A, B, components=parts), record(rollout=rollout("CatchingUp")), NOW)
     assert result.record.rollout is not None
-    assert "3 documents, allowed: 0" in result.record.rollout.held
+    assert (result.record.rollout.phase == "CatchingUp") == bool(held)
+    assert not held or f"{candidates} documents, allowed: {held}" in result.record.rollout.held
 
 
 def test_an_index_that_is_being_collected_is_not_touched_until_it_is_gone() -> None:
@@ -154,6 +164,8 @@ def test_an_evaluation_that_runs_is_not_stopped_by_a_gateway_that_cannot_be_aske
     for seen in (mute, replace(listed, gateways=(), gateways_known=False)):
         running = replace(seen, evaluation=EvaluationReading(A.name, B.name, 1, running=True))
         assert planned(running, before, evaluation=EVALUATION).evaluation == planned(listed, before, evaluation=EVALUATION).evaluation
+    another = replace(mute, evaluation=EvaluationReading(A.name, B.name, 2, running=True))
+    assert planned(another, before, evaluation=EVALUATION).evaluation is None
 
 
 def test_only_the_layout_is_measured_by_recall() -> None:
@@ -227,9 +239,10 @@ def test_the_rollback_window_closes_on_time(until: float, left: bool) -> None:
     assert (result.record.retired is not None) == left
 
 
-def test_an_index_that_is_made_anew_makes_progress_from_nothing() -> None:
+@pytest.mark.parametrize("collecting", [True, False], ids=["collected", "deleted by hand"])
+def test_an_index_that_is_made_anew_makes_progress_from_nothing(*, collecting: bool) -> None:
     """The mark of the index before must not count: a long build would seem to stand still until it passed it."""
-    old = observed(A, B, components=states(A, B, built=False, ready=False, progress=60_000, uid="old", collecting=True))
+    old = observed(A, B, components=states(A, B, built=False, ready=False, progress=60_000, uid="old", collecting=collecting))
     begun = planned(old, record(rollout=rollout("Provisioning"))).record
     for minute, done in enumerate((5, 10, 20)):
         seen = observed(A, B, components=states(A, B, built=False, ready=False, progress=done, uid="new"))
@@ -248,3 +261,14 @@ def test_what_a_candidate_shares_with_stable_makes_no_progress_for_it() -> None:
     result = planned(unready, before, wanted=candidate, now=NOW + 2 * HOUR).record
     assert result.rollout is not None
     assert (result.rollout.progress_since, result.rollout.overdue_since) == (NOW, NOW + 2 * HOUR)
+
+
+def test_a_candidate_that_catches_up_with_every_listing_while_another_part_starts_is_told_of_once() -> None:
+    position, told = record(rollout=rollout("Provisioning")), []
+    for turn in range(6):  # stable's listing is told a moment before the candidate's, again and again
+        parts = states(A, B)
+        parts[B.index.name] = replace(parts[B.index.name], caught_up=bool(turn % 2), ready=bool(turn % 2))
+        seen = replace(observed(A, B, components=parts), unmounted={B.name: "the generator starts"})
+        found = planned(seen, position, now=NOW + 10 * turn)
+        position, told = found.record, [*told, *(note.reason for note in found.notes)]
+    assert told == ["CatchingUp"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from rag_operator.model.observed import GatewayPod, TableState
+from rag_operator.model.observed import GatewayPod, Observed, TableState
 from rag_operator.model.plan import Record, Retired
 from rag_operator.rollout import traffic
 from unit.rag_operator.rollout.situations import NOW, A, B, observed, record, rollout, situation, states
@@ -33,6 +34,37 @@ def test_a_restarting_embedder_leaves_the_candidate_in_reach_of_the_preview() ->
     parts[B.embedder.name] = replace(parts[B.embedder.name], ready=False)
     seen = observed(A, B, weights={A.name: 90, B.name: 10}, components=parts)
     assert traffic.weights(situation(seen), TEN) == {A.name: 100, B.name: 0}
+
+
+def told(seen: Observed, position: Record, policy: dict[str, Any] | None = None) -> list[str]:
+    found = situation(seen, A, policy or {})
+    intent = traffic.intent(found, position)
+    return [note.reason for note in traffic.told(found, position, intent)] if intent is not None else []
+
+
+def test_weight_that_a_candidate_loses_because_it_is_not_ready_is_told_once() -> None:
+    away = {"weights": {A.name: 90, B.name: 10}, "components": states(A, B, ready=False)}
+    assert told(observed(A, B, **away), TEN) == ["WeightWithdrawn"]
+    assert told(observed(A, B, **{**away, "weights": {A.name: 100}}), TEN) == []
+    assert told(observed(A, B), TEN) == [], "what it gets was told when it was decided"
+
+
+def test_a_window_that_goes_cold_is_told() -> None:
+    kept = record(retired=Retired(B.name, NOW + 60))
+    seen = observed(A, B, weights={A.name: 100, B.name: 0})
+    assert told(seen, kept, {"rollback": {"mode": "Cold"}}) == ["RollbackWindowCold"]
+    assert told(seen, kept) == []
+
+
+def test_a_candidate_that_became_too_small_gets_no_more_than_it_has() -> None:
+    half = record(rollout=rollout("Shifting", weight=50))
+    parts = states(A, B)
+    parts[A.embedder.name] = replace(parts[A.embedder.name], desired_replicas=4, ready_replicas=4)
+    parts[B.embedder.name] = replace(parts[B.embedder.name], desired_replicas=1, ready_replicas=1)
+    small = observed(A, B, weights={A.name: 90, B.name: 10}, components=parts)
+    assert traffic.weights(situation(small), half) == {A.name: 90, B.name: 10}
+    parts[B.embedder.name] = replace(parts[B.embedder.name], desired_replicas=2, ready_replicas=2)
+    assert traffic.weights(situation(replace(small, components=parts)), half) == {A.name: 50, B.name: 50}
 
 
 def test_nothing_is_moved_from_who_answers_to_who_cannot() -> None:

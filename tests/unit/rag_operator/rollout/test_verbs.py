@@ -124,11 +124,27 @@ def test_rollback_during_a_rollout_rejects_the_candidate_too() -> None:
     move = verbs.due(situation(seen), before)
     assert move is not None
     assert (move.record.stable, move.record.rejected, move.record.rollout) == ("0ld", (B.name, A.name), None)
+    assert [(decision.what, decision.revision) for decision in move.record.decisions] == [("RolledBack", A.name), ("Aborted", B.name)]
+    assert [note.message for note in move.notes[1:]] == [f"revision {B.name}: rolled back to 0ld", f"revision {A.name}: rolled back to 0ld"]
+
+
+def test_rollback_to_what_is_rolled_out_again_promotes_it_at_once() -> None:
+    before = Record(stable=A.name, retired=Retired(B.name, NOW + 60), rollout=rollout(weight=10))
+    after = use(names.VERB_ROLLBACK, f"{B.name}/1", before).record
+    assert (after.stable, after.rejected, after.rollout) == (B.name, (A.name,), None)
+    assert [(decision.what, decision.revision) for decision in after.decisions] == [("RolledBack", A.name), ("Promoted", B.name)]
 
 
 def test_retry_takes_a_revision_out_of_the_rejected() -> None:
     assert use(names.VERB_RETRY, f"{B.name}/1", record(rejected=(B.name,))).record.rejected == ()
     assert "neither rejected nor rolled out" in refusal(names.VERB_RETRY, "unknown", record())
+
+
+def test_retry_of_a_gate_that_somebody_approved_asks_it_again() -> None:
+    approved = record(rollout=rollout("WarmingUp", waiting_for="1", approved=("evaluation",)))
+    after = use(names.VERB_RETRY, f"{B.name}/1", approved).record.rollout
+    assert after is not None
+    assert not verbs.approval(after, "evaluation")
 
 
 def test_retry_of_a_waiting_gate_asks_again() -> None:
@@ -160,6 +176,7 @@ def test_a_value_that_an_index_cannot_hold_is_refused_once(verb: str) -> None:
     assert move is not None
     assert move.record.verbs_refused == {verb: "a value has at most 512 characters"}
     assert (move.record.reindex, move.record.approved_deletions) == ("", {})
+    assert len(move.record.verbs_done[verb]) == 513
     assert verbs.due(found, move.record) is None
 
 

@@ -244,7 +244,9 @@ def test_status_can_be_told_however_many_revisions_leave() -> None:
     assert codec.loads(told.record).leaving == leaving
 
 
-@pytest.mark.parametrize(("said", "told"), [("OutOfnvidia.com/gpu", "OutOfnvidiacomgpu"), ("", "Unknown"), ("404", "Unknown")])
+@pytest.mark.parametrize(
+    ("said", "told"), [("OutOfnvidia.com/gpu", "OutOfnvidiacomgpu"), ("", "Unknown"), ("404", "Unknown"), ("A" * 200, "A" * 128)]
+)
 def test_a_reason_in_others_words_that_no_condition_takes_is_made_one(said: str, told: str) -> None:
     trouble = Failure(said, "Pod was rejected: not enough GPUs", lasting=True)
     found = {one.type: one.reason for one in summarize(situation(failure=trouble)).conditions}

@@ -1,4 +1,4 @@
-"""Reads from a server that gives no answer of more than so many bytes."""
+"""Reads from a server that gives no answer of more than so many bytes, and loading where it refuses."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pymilvus.exceptions import MilvusException
 
-from rag_runtime.milvus.errors import TooLargeError
+from rag_runtime.milvus.errors import RefusedError, TooLargeError
 from rag_runtime.milvus.store import MilvusIndex
 
 DOCUMENTS = [f"docs/{number}" for number in range(20)]
@@ -54,8 +55,8 @@ def _meeting(name: str, operator: str, value: Any) -> Callable[[dict[str, Any]],
     return lambda row: bool(row[name] >= value) if operator == ">=" else bool(row[name] < value)
 
 
-def index(client: Stingy) -> MilvusIndex:
-    return MilvusIndex(client, "x")  # type: ignore[arg-type]
+def index(client: Any) -> MilvusIndex:
+    return MilvusIndex(client, "x")
 
 
 @pytest.mark.parametrize("limit", [1_500, 20_000, 200_000], ids=["a row at a time", "less than a document", "a few documents"])
@@ -91,3 +92,21 @@ def test_a_row_that_is_too_large_alone_is_an_error_not_a_loop() -> None:
         index(client).chunks_of(DOCUMENTS[:1])
     with pytest.raises(TooLargeError):
         list(index(client).scan_chunks())
+
+
+def test_a_collection_that_cannot_be_loaded_is_an_error_where_it_is_not_loaded_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+
+    def load_collection(name: str, **_: Any) -> None:
+        if name == "x":
+            raise MilvusException(65535, "can't change the replica number for loaded collection")
+        loaded.append(name)
+
+    store = index(SimpleNamespace(load_collection=load_collection))
+    monkeypatch.setattr(store, "facts", lambda: SimpleNamespace(loaded=True))
+    (refused,) = store.load(2)
+    assert refused.startswith("milvus.replicas stays what it was while the collection is loaded: failed to load collection x: ")
+    assert loaded == [store.ledger]
+    monkeypatch.setattr(store, "facts", lambda: SimpleNamespace(loaded=False))
+    with pytest.raises(RefusedError, match="failed to load collection x: "):
+        store.load(2)
