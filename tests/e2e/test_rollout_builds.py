@@ -32,7 +32,7 @@ MANY = 600  # documents: enough that a third of them is several batches
 BUILDERS = 3
 OWN = f"{names.LABEL_PIPELINE}={NAME}"
 WRITTEN = MANY // 10  # chunks that the build has written before anything is done to it
-REPLACED = 60  # seconds; a share whose pod was killed and evicted pauses for twenty, whatever befell the others
+REPLACED = 60  # seconds; less than a pod may take to end. A share whose pod was killed and evicted pauses for twenty
 # So slow that the build still runs when its pods have been replaced, however fast the machine is.
 SLOW = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "250m", "memory": "1Gi"}}
 # No claims: a model cache is the pipeline's, and stays for the next who asks for the same.
@@ -170,15 +170,18 @@ class Build:
         found: str = self.handbook.namespace.get("ragindex", self.index)["spec"]["collection"]
         return found
 
-    def is_whole(self) -> bool:
-        """Whether every share has a pod, and none still ends."""
-        status = self.job["status"]
-        return status.get("active", 0) + status.get("succeeded", 0) == BUILDERS and not status.get("terminating")
+    def pods(self) -> list[dict[str, Any]]:
+        return self.handbook.namespace.listed("pods", f"batch.kubernetes.io/job-name={self.job['metadata']['name']}")
 
     def running(self) -> dict[str, str]:
         """Names by uid of the pods whose container runs now."""
-        pods = self.handbook.namespace.listed("pods", f"batch.kubernetes.io/job-name={self.job['metadata']['name']}")
-        return {one["metadata"]["uid"]: one["metadata"]["name"] for one in pods if _runs(one)}
+        return {one["metadata"]["uid"]: one["metadata"]["name"] for one in self.pods() if _runs(one)}
+
+    def is_without(self, others: set[str]) -> bool:
+        """Whether these pods are gone, and every share has another one or is done."""
+        left = {one["metadata"]["uid"] for one in self.pods()} & others
+        status = self.job["status"]
+        return not left and status.get("active", 0) + status.get("succeeded", 0) == BUILDERS
 
     def until_running(self, others: set[str]) -> dict[str, str]:
         """Wait until all shares are worked on side by side by pods that are none of these."""
@@ -249,9 +252,10 @@ def disturb(handbook: Library, client: MilvusClient) -> Drained:
     assert len(first.keys() & second.keys()) == BUILDERS - 1, "more than the killed pod was replaced"
     written = rows(client, build.collection)
     drain(handbook, second)
-    handbook.until("every evicted pod to be replaced", build.is_whole, REPLACED)
     job = build.job["status"]
     assert not job.get("succeeded"), f"a share was done before its pod was evicted: {job}"
+    handbook.until("every evicted pod to be replaced", lambda: build.is_without(set(second)), REPLACED)
+    job = build.job["status"]
     assert job.get("failed", 0) == 1, f"the kill counts against the Job, the drain does not: {job}"
     return Drained(build, written, since, time.monotonic())
 
