@@ -66,9 +66,17 @@ def running(owner: Path) -> Iterator[Running]:
             yield Running(int(entry.name), marks.get(_NAME, ""), marks.get(_HASH, ""))
 
 
-def find(owner: Path, component: str, program: str | None = None) -> Running | None:
-    """The component's own process. What it started carries the same mark: `program` tells them apart."""
+def components(owner: Path) -> Iterator[Running]:
+    """The components' own processes. What they started carries the same mark, if only for a moment, but leads no session."""
     for process in running(owner):
+        with suppress(ProcessLookupError):
+            if os.getsid(process.pid) == process.pid:
+                yield process
+
+
+def find(owner: Path, component: str, program: str | None = None) -> Running | None:
+    """The component's own process; with `program`, only if it runs that by now."""
+    for process in components(owner):
         if process.component == component and (program is None or program_of(process.pid) == program):
             return process
     return None
@@ -76,7 +84,7 @@ def find(owner: Path, component: str, program: str | None = None) -> Running | N
 
 def is_there(owner: Path, component: str) -> bool:
     """Whether a process of the component lives. Looks again before it says no: during execve a process has no marks."""
-    return within(lambda: find(owner, component), 0.5, every=0.05) is not None
+    return bool(within(lambda: any(process.component == component for process in running(owner)), 0.5, every=0.05))
 
 
 def start(component: Component, owner: Path) -> subprocess.Popen[bytes]:

@@ -72,11 +72,11 @@ def test_images_are_pushed_to_the_registry_and_named_as_manifests_name_them(clus
 
 
 def test_up_and_down_leave_the_users_cluster_alone(cluster: Cluster) -> None:
-    before = sorted(process.pid for process in processes.running(cluster.state))
+    before = sorted(process.pid for process in processes.components(cluster.state))
     for verb in ("up", "down"):
         done = command(verb, KUBECONFIG=str(cluster.kubeconfig))
         assert done.returncode == 0, done.stderr
-    assert sorted(process.pid for process in processes.running(cluster.state)) == before
+    assert sorted(process.pid for process in processes.components(cluster.state)) == before
 
 
 @pytest.mark.parametrize(

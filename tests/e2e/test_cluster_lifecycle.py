@@ -103,8 +103,7 @@ def test_two_ups_at_once_make_one_cluster(cluster: Cluster) -> None:
     cluster.down()
     both = [command("up"), command("up")]
     assert [process.communicate()[1].count("error") for process in both] == [0, 0]
-    names = [process.component for process in processes.running(cluster.state) if process.component != "containerd"]
-    assert sorted(names) == sorted(set(COMPONENTS) - {"containerd"})
+    assert sorted(process.component for process in processes.components(cluster.state)) == sorted(COMPONENTS)
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
