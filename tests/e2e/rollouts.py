@@ -171,6 +171,12 @@ def pipeline(library: Library, model: Model, policy: dict[str, Any]) -> dict[str
     return document
 
 
+def of_fixed_size(document: dict[str, Any]) -> dict[str, Any]:
+    """The pipeline without an autoscaler, which may start more pods for a build: they come and go with the spec alone."""
+    del document["spec"]["embedder"]["local"]["autoscaling"]
+    return document
+
+
 @contextmanager
 def fresh_namespace(cluster: Cluster) -> Iterator[Namespace]:
     """A namespace for a whole module of tests."""

@@ -14,7 +14,7 @@ from demo.pipeline import STATIC
 from demo.traffic import QUERY, Traffic
 from e2e import keyed_generator
 from e2e.namespaces import is_ready
-from e2e.rollouts import NAME, Library, fresh_namespace, library, pipeline
+from e2e.rollouts import NAME, Library, fresh_namespace, library, of_fixed_size, pipeline
 from rag_indexer.probes import TEXTS as PROBES
 from rag_operator import names
 from rag_operator.desired import credentials
@@ -30,7 +30,7 @@ OLD, NEW = "llm-old", "llm-new"  # Secrets, each with a key of its own
 def served(cluster: Cluster) -> Iterator[Library]:
     """A pipeline whose first revision serves; each test changes it further."""
     with fresh_namespace(cluster) as found, library(found) as handbook:
-        handbook.apply(STATIC, **QUICK)
+        handbook.namespace.apply(of_fixed_size(pipeline(handbook, STATIC, QUICK)))
         handbook.until_answering()
         yield handbook
 
@@ -38,7 +38,7 @@ def served(cluster: Cluster) -> Iterator[Library]:
 def changed(handbook: Library, change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Apply a changed spec, wait for its promotion, and return the decision."""
     count = len(handbook.decisions()) + 1
-    document = pipeline(handbook, STATIC, QUICK)
+    document = of_fixed_size(pipeline(handbook, STATIC, QUICK))
     change(document["spec"])
     handbook.namespace.apply(document)
     return handbook.until_decided("Promoted", count)
@@ -57,9 +57,14 @@ class Made:
     embedded: dict[str, float]
 
     def embeds_nothing_since(self, before: Made) -> bool:
-        """Whether the same embedders computed no document in between, but perhaps the texts by which an embedder is recognised."""
-        same = self.embedded.keys() == before.embedded.keys()
-        return same and all(texts - before.embedded[uid] <= len(PROBES) for uid, texts in self.embedded.items())
+        """Whether the same embedders computed no document in between, but perhaps the texts by which an embedder is recognised.
+
+        The syncer asks for those of every index that it follows, and now and then again: how often depends on how long all takes here.
+        """
+        if self.embedded.keys() != before.embedded.keys():
+            return False
+        computed = [texts - before.embedded[uid] for uid, texts in self.embedded.items()]
+        return all(texts % len(PROBES) == 0 and texts <= 8 * len(PROBES) for texts in computed)
 
     def adds_nothing_to(self, before: Made) -> bool:
         """Whether no pod was started, no Job and no index made, and no document embedded in between."""
@@ -113,7 +118,7 @@ def secret(name: str, key: str) -> dict[str, Any]:
 
 def generate(handbook: Library, policy: dict[str, Any], by: str, top_k: int, *, model: str = "any", system: str = "") -> None:
     """Have answers written by the generator, asked for this model with the key in this Secret."""
-    document = pipeline(handbook, STATIC, policy)
+    document = of_fixed_size(pipeline(handbook, STATIC, policy))
     spec = document["spec"]
     four_shards(spec)  # as the test before left it: no index is built
     spec["retrieval"]["topK"] = top_k
