@@ -40,6 +40,11 @@ class Answer:
     error: str = ""
 
     @property
+    def asked(self) -> float:
+        """When the request began: what it was answered by was decided no earlier, however long the answer took."""
+        return self.at - self.seconds
+
+    @property
     def failed(self) -> bool:
         """Whether this was anything but a whole answer."""
         return self.status != httpx.codes.OK or bool(self.mode)

@@ -22,7 +22,7 @@ from demo import corpus
 from demo.pipeline import MINILM, STATIC, Model
 from demo.traffic import Summary, Traffic
 from e2e.indexes import differences, fresh, milvus
-from e2e.rollouts import DOCUMENTS, NAME, Library, fresh_namespace, library, pipeline
+from e2e.rollouts import DOCUMENTS, NAME, Library, fresh_namespace, library, of_fixed_size, pipeline
 from rag_indexer.probes import TEXTS
 from rag_operator import names
 from rag_runtime.milvus.store import MilvusIndex
@@ -32,7 +32,8 @@ MANY = 600  # documents: enough that a third of them is several batches
 BUILDERS = 3
 OWN = f"{names.LABEL_PIPELINE}={NAME}"
 WRITTEN = MANY // 10  # chunks that the build has written before anything is done to it
-REPLACED = 60  # seconds; less than a pod may take to end. A share whose pod was killed and evicted pauses for twenty
+# Seconds. A pod that is evicted may take GRACE to end, and ends long before; a share whose pod was killed and evicted pauses for twenty.
+GRACE, REPLACED = 600, 300
 # So slow that the build still runs when its pods have been replaced, however fast the machine is.
 SLOW = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "250m", "memory": "1Gi"}}
 # No claims: a model cache is the pipeline's, and stays for the next who asks for the same.
@@ -45,10 +46,15 @@ def served(cluster: Cluster) -> Iterator[Library]:
     with fresh_namespace(cluster) as found, library(found) as handbook:
         for key, text in islice(corpus.documents(MANY), DOCUMENTS or MANY, None):
             handbook.source.put(key, text)
-        handbook.apply(STATIC, **POLICY)
+        handbook.namespace.apply(first(handbook))
         handbook.until_answering()
-        handbook.until("the first build to be cleared away", lambda: not working(handbook), 60)
+        handbook.until("the first build to be cleared away", lambda: not working(handbook), 300)
         yield handbook
+
+
+def first(handbook: Library) -> dict[str, Any]:
+    """What serves. The tests look whether it is touched, so nobody else may start or stop pods of it."""
+    return of_fixed_size(pipeline(handbook, STATIC, POLICY))
 
 
 def working(handbook: Library) -> list[dict[str, Any]]:
@@ -129,7 +135,7 @@ def test_a_candidate_that_cannot_be_placed_says_so_in_the_schedulers_words(serve
                 "Provisioning",
             )
             assert before.items() <= standing(served).items(), "what serves was touched"
-            served.apply(STATIC, **POLICY)
+            served.namespace.apply(first(served))
             served.until_decided("Reverted", count + 1)
             served.until("nothing of the candidate to be left", lambda: standing(served) == before, 120)
 
@@ -224,7 +230,8 @@ def drain(handbook: Library, pods: dict[str, str]) -> None:
     with cordoned(namespace.cluster, node):
         for name in pods.values():
             meta = {"name": name, "namespace": namespace.name}
-            eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": meta}
+            options = {"gracePeriodSeconds": GRACE}
+            eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": meta, "deleteOptions": options}
             where = f"/api/v1/namespaces/{namespace.name}/pods/{name}/eviction"
             namespace.kubectl("create", "--raw", where, "-f", "-", stdin=json.dumps(eviction))
 
@@ -282,6 +289,7 @@ def test_a_build_of_three_pods_survives_a_kill_and_a_drain_and_nobody_notices(se
             meanwhile_answered = [one.revision for one in traffic.answers if found[0].since <= one.at <= found[0].until]
             assert set(meanwhile_answered) == {before}
             served.until_decided("Promoted", count + 1)
+            served.until_answered_by_stable(traffic)
 
         seen = meanwhile(served, story, clients=8)
         drained = found[0]

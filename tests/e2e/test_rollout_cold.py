@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -10,7 +11,7 @@ from pymilvus.client.types import LoadState
 
 from demo import corpus
 from demo.pipeline import MINILM, STATIC
-from demo.traffic import Traffic
+from demo.traffic import Answer, Traffic
 from e2e.indexes import milvus
 from e2e.namespaces import Namespace
 from e2e.rollouts import DOCUMENTS, NAME, Library, library
@@ -67,13 +68,13 @@ def there_and_back(handbook: Library, traffic: Traffic, client: MilvusClient, st
     handbook.until("the deletion in the cold index", lambda: forgotten(handbook, client), 180)
     assert ": Done" in handbook.rag("rollback", NAME, "--to", static, "--yes")
     handbook.until_decided("RolledBack", 3)
-    seen = len(traffic.answers)
-    handbook.until("answers by what was cold", lambda: _only(traffic, seen, static), 60)
+    decided = time.monotonic()
+    handbook.until("answers by what was cold", lambda: len(_asked_since(traffic, decided)) >= 50, 120)
+    assert {(answer.status, answer.revision) for answer in _asked_since(traffic, decided)} == {(200, static)}
 
 
-def _only(traffic: Traffic, seen: int, revision: str) -> bool:
-    late = traffic.answers[seen + 20 :]
-    return len(late) >= 50 and all(answer.status == 200 and answer.revision == revision for answer in late)
+def _asked_since(traffic: Traffic, moment: float) -> list[Answer]:
+    return [answer for answer in list(traffic.answers) if answer.asked >= moment]
 
 
 @pytest.mark.timeout(1800)
