@@ -41,7 +41,7 @@ def fresh(handbook: Library, model: Model) -> Iterator[str]:
         index = handbook.namespace.get("ragpipeline", name)["status"]["stable"]["index"]
         yield handbook.namespace.get("ragindex", index)["spec"]["collection"]
     finally:
-        handbook.namespace.kubectl("delete", "ragpipeline", name, "--wait=true", timeout=180)
+        handbook.namespace.kubectl("delete", "ragpipeline", name, "--wait=true", timeout=600)
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def equal_to_fresh_builds(handbook: Library, wanted: dict[str, Model]) -> None:
                     return not left
 
                 try:
-                    handbook.until(f"the {role} index equal to a fresh build", same, 90)
+                    handbook.until(f"the {role} index equal to a fresh build", same, 300)
                 except ClusterError:
                     pytest.fail(f"the {role} index differs from a fresh build: {left[:10]}")
 

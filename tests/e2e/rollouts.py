@@ -268,7 +268,7 @@ def operator(namespace: Namespace) -> Iterator[None]:
     try:
         yield
     finally:
-        namespace.kubectl("delete", "ragpipelines", "--all", "--wait=true", timeout=180)
+        namespace.kubectl("delete", "ragpipelines", "--all", "--wait=true", timeout=600)
         helm(namespace, "uninstall", "rag")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from urllib.request import urlopen
 
 import pytest
@@ -29,7 +30,8 @@ def test_pods_of_a_deployment_answer_through_their_service_by_dns_name(restricte
     answered: set[str] = set()
 
     def all_answered() -> bool:
-        answered.add(restricted.run_python("client", ask).strip())
+        with suppress(ClusterError):  # the node's proxy learns a moment later than the API server which pods are ready
+            answered.add(restricted.run_python("client", ask).strip())
         return answered >= names
 
     wait_until(all_answered, 60, f"every one of {names} to answer")
@@ -40,7 +42,7 @@ def test_exec_and_logs_work_from_the_host(restricted: Namespace) -> None:
     restricted.apply(pod("talker", "print('said at start', flush=True); import signal; signal.pause()"))
     restricted.wait("pod/talker", "condition=Ready")
     assert "4711" in restricted.kubectl("exec", "talker", "--", "python", "-c", "import os; print(os.getuid())")
-    wait_until(lambda: "said at start" in restricted.kubectl("logs", "talker"), 10, "the pod's output")
+    wait_until(lambda: "said at start" in restricted.kubectl("logs", "talker"), 60, "the pod's output")
 
 
 def test_a_pod_over_its_memory_limit_is_killed(namespace: Namespace) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cluster.commands import run
+from cluster.commands import ClusterError, run
 from cluster.tools import binary
 from demo import corpus
 from demo.pipeline import STATIC
@@ -56,6 +56,7 @@ def reader(make_namespace: Callable[..., Namespace], tmp_path: Path) -> Iterator
         yield Reader(handbook, Shell(register.CLUSTER, tmp_path, environment))
 
 
+@pytest.mark.timeout(1800)
 def test_the_commands_of_the_pages_do_what_the_pages_say(reader: Reader) -> None:
     with reader.handbook.telling():
         the_first_minute(reader)
@@ -113,7 +114,19 @@ def looking_closer(reader: Reader) -> None:
     assert '"message"' in shell.run(f"kubectl logs deployment/{NAME}-indexer")
     assert f"{NAME}-milvus" in shell.run("kubectl get pvc -A -l ragops.dev/kind=milvus")
     swapped = {"NAMESPACE": reader.handbook.namespace.name, "%3DNAME": f"%3D{NAME}"}
-    reader.until("the metric", lambda: bool(json.loads(shell.run(f"kubectl get --raw {register.METRIC}", swapped))["items"]))
+    reader.until("the metric", lambda: is_served(reader, swapped))
+    assert json.loads(shell.run(f"kubectl get --raw {register.METRIC}", swapped))["items"]
+
+
+def is_served(reader: Reader, swapped: dict[str, str]) -> bool:
+    """Whether the adapter has the metric: before, it answers with an error, or with nothing."""
+    path = register.METRIC.strip('"')
+    for word, other in swapped.items():
+        path = path.replace(word, other)
+    try:
+        return bool(json.loads(reader.handbook.namespace.kubectl("get", "--raw", path))["items"])
+    except ClusterError:
+        return False
 
 
 def asking(reader: Reader) -> None:

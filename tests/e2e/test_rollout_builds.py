@@ -27,6 +27,7 @@ from rag_indexer.probes import TEXTS
 from rag_operator import names
 from rag_runtime.milvus.store import MilvusIndex
 
+pytestmark = pytest.mark.timeout(1800)
 POLICY = {"canary": {"steps": [{"setWeight": 50}]}, "evaluation": None, "abortDelay": "2s"}
 MANY = 600  # documents: enough that a third of them is several batches
 BUILDERS = 3
@@ -277,7 +278,6 @@ def building(handbook: Library) -> str:
     return index if index and handbook.namespace.exists("ragindex", index) else ""
 
 
-@pytest.mark.timeout(1800)
 @pytest.mark.own_cluster  # no node of somebody else's cluster is cordoned
 def test_a_build_of_three_pods_survives_a_kill_and_a_drain_and_nobody_notices(served: Library) -> None:
     before, count = served.role("stable"), len(served.decisions())
