@@ -58,6 +58,16 @@ class Installed:
     def pipeline(self) -> dict[str, Any]:
         return self.namespace.get("ragpipeline", NAME)
 
+    def until_answering(self) -> None:
+        """The API server learns a moment later than the operator which gateways are ready."""
+        wait_until(self._answers, 60, "the first answer", 0.5)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.ask("anything"))
+        except ClusterError:
+            return False
+
     def ask(self, question: str) -> dict[str, Any]:
         """Retrieve through the API server's own proxy, which reaches a Service on any cluster."""
         path = f"/api/v1/namespaces/{self.namespace.name}/services/{NAME}-gateway:http/proxy/v1/retrieve"
@@ -107,6 +117,7 @@ def installed(cluster: Cluster) -> Iterator[Installed]:
         namespace.kubectl("rollout", "status", "deployment/rag", "--timeout=120s", timeout=150)
         namespace.apply(*manifests(cluster))
         wait_until(lambda: release.pipeline().get("status", {}).get("phase") == "Ready", 300, "the pipeline to be Ready", 1)
+        release.until_answering()
         yield release
     except ClusterError:
         print(namespace.kubectl("get", "ragpipelines,ragindexes,pods,jobs,events"))
@@ -139,7 +150,7 @@ def audit(installed: Installed) -> list[dict[str, Any]]:
     """Finished requests of ServiceAccounts of the namespace."""
     prefix = f"system:serviceaccount:{installed.namespace.name}:"
     with installed.namespace.cluster.audit_log.open() as lines:
-        events = [json.loads(line) for line in lines if prefix in line]
+        events = [json.loads(line) for line in lines if prefix in line and line.endswith("\n")]  # the last one may be half written
     return [one for one in events if one["user"]["username"].startswith(prefix)]
 
 
