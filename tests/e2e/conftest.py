@@ -39,7 +39,7 @@ def make_namespace(cluster: Cluster) -> Iterator[Callable[..., Namespace]]:
         manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels or {}}}
         cluster.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
         made.append(name)
-        wait_until(lambda: has_service_account(cluster, name), 30, f"the default service account of {name}")
+        wait_until(lambda: has_service_account(cluster, name), 120, f"the default service account of {name}")
         return Namespace(name, cluster)
 
     yield make

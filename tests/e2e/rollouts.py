@@ -182,7 +182,7 @@ def fresh_namespace(cluster: Cluster) -> Iterator[Namespace]:
     """A namespace for a whole module of tests."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     cluster.kubectl("create", "namespace", name)
-    wait_until(lambda: has_service_account(cluster, name), 30, f"the default service account of {name}")
+    wait_until(lambda: has_service_account(cluster, name), 120, f"the default service account of {name}")
     try:
         yield Namespace(name, cluster)
     finally:

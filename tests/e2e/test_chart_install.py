@@ -110,7 +110,7 @@ def installed(cluster: Cluster) -> Iterator[Installed]:
     place = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps(place))
     namespace = Namespace(name, cluster)
-    wait_until(lambda: has_service_account(cluster, name), 30, "the default service account")
+    wait_until(lambda: has_service_account(cluster, name), 120, "the default service account")
     release = Installed(namespace, chart_values(cluster, name))
     try:
         release.helm("install", "rag", str(CHART), "--values=-", values=release.values)

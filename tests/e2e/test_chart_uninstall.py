@@ -103,6 +103,6 @@ def test_uninstalling_lets_go_of_a_pipeline_that_waits_for_its_store_and_names_w
         assert collection is None or collection in shown, shown
     assert held(namespace) == {}
     assert not namespace.exists("deployment", "rag")
-    wait_until(lambda: not objects(namespace), 30, "the pipeline and its index to be gone")
+    wait_until(lambda: not objects(namespace), ENOUGH, "the pipeline and its index to be gone")
     left = namespace.kubectl("get", "jobs,pods,sa", "-l", f"ragops.dev/pipeline={NAME}")
     print(f"helm uninstall took {seconds:.0f} s, said: {shown}, and left: {left}")

@@ -50,7 +50,7 @@ def running(cluster: Cluster) -> Iterator[Installed]:
     name = f"heal-{uuid.uuid4().hex[:6]}"
     cluster.kubectl("create", "namespace", name)
     namespace = Namespace(name, cluster)
-    wait_until(lambda: has_service_account(cluster, name), 30, "the default service account")
+    wait_until(lambda: has_service_account(cluster, name), 120, "the default service account")
     release = Installed(namespace, chart_values(cluster, name))
     try:
         release.helm("install", name, str(CHART), "--values=-", values=release.values)
