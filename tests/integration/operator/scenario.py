@@ -131,14 +131,16 @@ class Scenario:
         """Wait until the pipeline is as it should be, an operator that runs and the world have looked, and nothing is written any more."""
         within = within or self.patience
         deadline = time.monotonic() + within
-        body: dict[str, Any] = {}
-        while time.monotonic() < deadline:
+        while True:
+            late = time.monotonic() > deadline  # asked first: whoever stood still meanwhile looks once more
             body = await self.pipeline(name)
             looked = self._first_look(name, exists=bool(body))
             last = max(looked or 0.0, self.proxy.last, self.world.wrote)
             quiet = looked is not None and time.monotonic() - last > self.settled and self.world.has_seen(last)
             if quiet and holds(body) and self.running:
                 return body
+            if late:
+                break
             await asyncio.sleep(0.05)
         status = body.get("status") or {}
         raise AssertionError(f"not {what} within {within} s: {status.get('phase')} {status.get('reason')} {status.get('message')}")

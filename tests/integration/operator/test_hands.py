@@ -133,8 +133,7 @@ async def test_every_child_that_is_deleted_or_edited_while_the_operator_is_down_
             back = all(key in now and now[key]["metadata"]["uid"] != uid for key, uid in deleted.items())
             return back and all(now[key]["metadata"]["labels"].get(names.LABEL_MANAGED_BY) == names.MANAGED_BY for key in edited)
 
-        # Ten seconds from when it sees them; its start, and taking over the Lease of the one that was killed, come first.
-        await until("everything is back", mended, 10 + 15)
+        await until("everything is back", mended)
         now = await found.children()
         assert [key for key in edited if now[key]["metadata"]["annotations"].get("example.com/note") != "mine"] == []
         await found.ready()

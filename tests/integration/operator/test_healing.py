@@ -96,7 +96,7 @@ async def test_what_a_watch_lost_is_found_by_comparing(
         else:
             found.proxy.hide = lambda event: event["object"].get("kind") == "Service"
         await found.client.delete(SERVICES, namespace, names.gateway("handbook"), uid=service["metadata"]["uid"])
-        await until("the Service is back", lambda: back(found, SERVICES, names.gateway("handbook"), service["metadata"]["uid"]), 20)
+        await until("the Service is back", lambda: back(found, SERVICES, names.gateway("handbook"), service["metadata"]["uid"]))
 
 
 @pytest.mark.timeout(200)

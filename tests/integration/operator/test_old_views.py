@@ -96,4 +96,4 @@ async def test_news_that_the_answer_to_our_own_write_overtakes_is_acted_on(
         found.proxy.delay = lambda event: 1.5 if event["object"].get("kind") == "RAGIndex" else 0.0
         await found.start()
         await found.create()
-        await found.ready(30)
+        await found.ready()
