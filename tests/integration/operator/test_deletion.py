@@ -97,10 +97,14 @@ async def test_nothing_is_dropped_while_somebody_may_still_write_into_it(
             return not await builds()
 
         await until("the build is stopped", stopped)
+
+        async def waits_for_the_pod_alone() -> bool:
+            return f": {pod['metadata']['name']} may still write" in (await found.status()).get("message", "")
+
+        await until("nothing but the pod is waited for", waits_for_the_pod_alone)
         await asyncio.sleep(1)
         assert await drops(found) == []
         assert names.FINALIZER in (await found.pipeline())["metadata"]["finalizers"]
-        assert pod["metadata"]["name"] in (await found.status())["message"]
         await found.client.delete(PODS, namespace, pod["metadata"]["name"], uid=pod["metadata"]["uid"])
         await let_go(found)
         assert found.world.dropped == {index["spec"]["collection"]}
@@ -126,12 +130,14 @@ async def test_a_store_that_is_down_is_waited_for_and_tried_again(api: ApiServer
 
         await until("a drop is tried", tried)
         (first,) = await drops(found)
-        await found.world.fail(first, "failed to connect to milvus.example:19530", ago=17)
+        await found.world.fail(first, "failed to connect to milvus.example:19530")
 
         async def told() -> bool:
             return "failed to connect to milvus.example:19530" in (await found.status()).get("message", "")
 
         await until("the status says why", told)
+        # It is tried again after twenty seconds. Only now, for until it is tried the status says why, and then it does not any more.
+        await found.world.fail(first, "failed to connect to milvus.example:19530", ago=20)
 
         async def again() -> bool:
             return len(await drops(found)) == 2

@@ -173,7 +173,8 @@ class World:
             {"type": kind, "status": "True", "lastTransitionTime": _now(-ago), "reason": "BackoffLimitExceeded", "message": message}
             for kind in ("FailureTarget", "Failed")
         ]
-        status = {"startTime": _now(-ago - 1), "failed": 1, "conditions": conditions, "uncountedTerminatedPods": {}}
+        began = (body.get("status") or {}).get("startTime") or _now(-ago - 1)  # the server lets nobody change it
+        status = {"startTime": began, "failed": 1, "conditions": conditions, "uncountedTerminatedPods": {}}
         await self.say(JOBS, body, status)
 
     async def _finish(self, job: dict[str, Any]) -> None:
