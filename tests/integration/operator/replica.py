@@ -34,12 +34,13 @@ for line in sys.stdin:
         os._exit(asyncio.run(App(Settings(**order["settings"])).run()))
     print(child, flush=True)
 """
-# Short times, so that a test sees in seconds what takes minutes in a cluster. Requests have time enough for a busy machine.
+# Short times, so that a test sees in seconds what takes minutes in a cluster. Requests have time enough for a busy machine, and so has a
+# leader: one that stands still as long as a cluster allows would end, and nobody starts it again. Who is started anew has the same name.
 QUICK: dict[str, object] = {
     "metrics_host": "127.0.0.1",
     "metrics_port": 0,
-    "lease_duration": 15.0,
-    "renew_deadline": 10.0,
+    "lease_duration": 120.0,
+    "renew_deadline": 100.0,
     "retry_period": 0.5,
     "write_timeout": 5.0,
     "read_timeout": 10.0,
