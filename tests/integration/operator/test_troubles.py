@@ -19,7 +19,8 @@ from rag_operator.kube.client import Object
 from rag_operator.kube.resources import AUTOSCALERS, CONFIG_MAPS, DEPLOYMENTS, EVENTS, PODS
 from rag_runtime.contracts.routing import TABLE_KEY, RoutingTable
 
-TOLD_WITHIN = 5.0
+# Without comparing, which would tell of anything in the end: what is told was told by an event, or by a look at what has none.
+NEWS_ALONE: dict[str, object] = {"resync": 3600.0}
 HEALTHY_WITHIN = 60.0
 
 
@@ -115,7 +116,7 @@ async def told(found: Scenario, reason: str, words: str) -> None:
         spoken = [(one["reason"], one.get("message", "")) for one in status.get("conditions", ())]
         return words in status.get("message", "") and any(reason == why and words in what for why, what in spoken)
 
-    await until(f"{reason}: {words}", said, TOLD_WITHIN)
+    await until(f"{reason}: {words}", said)
 
 
 async def healthy(found: Scenario) -> None:
@@ -126,10 +127,10 @@ async def healthy(found: Scenario) -> None:
 
 
 @pytest.mark.timeout(400)
-async def test_what_is_wrong_with_pods_is_told_within_five_seconds_and_a_value_that_is_taken_back_heals(
+async def test_what_is_wrong_with_pods_is_told_when_it_happens_and_a_value_that_is_taken_back_heals(
     api: ApiServer, nursery: Nursery, tmp_path: Path, namespace: str
 ) -> None:
-    async with scenario(api, nursery, tmp_path, namespace) as found:
+    async with scenario(api, nursery, tmp_path, namespace, **NEWS_ALONE) as found:
         await found.start()
         await found.create()
         await found.ready()
@@ -149,7 +150,7 @@ async def test_what_is_wrong_with_pods_is_told_within_five_seconds_and_a_value_t
 async def test_a_volume_that_cannot_be_mounted_and_pods_that_may_not_be_made_are_told_too(
     api: ApiServer, nursery: Nursery, tmp_path: Path, namespace: str
 ) -> None:
-    async with scenario(api, nursery, tmp_path, namespace) as found:
+    async with scenario(api, nursery, tmp_path, namespace, **NEWS_ALONE) as found:
         await found.start()
         await found.create()
         await found.ready()
@@ -191,24 +192,24 @@ NO_METRIC = (
 async def test_replicas_stay_and_scaling_is_not_ready_while_an_autoscaler_has_no_metric(
     api: ApiServer, nursery: Nursery, tmp_path: Path, namespace: str
 ) -> None:
-    async with scenario(api, nursery, tmp_path, namespace) as found:
+    async with scenario(api, nursery, tmp_path, namespace, **NEWS_ALONE) as found:
         await found.start()
         await found.create()
         await found.change({"embedder": {"local": AUTOSCALED}})
         await found.ready()
         component = await embedder(found)
         await say_of_scaling(found, component, "True", "ValidMetricFound", "the HPA was able to calculate a replica count")
-        await until("scaling is ready", lambda: scaling(found, "True", "Scaling"), TOLD_WITHIN)
+        await until("scaling is ready", lambda: scaling(found, "True", "Scaling"))
         before = await found.client.get(DEPLOYMENTS, namespace, component) or {}
         for cause in ("no metrics returned from external metrics API", "the server is currently unable to handle the request"):
             await say_of_scaling(found, component, "False", "FailedGetExternalMetric", f"{NO_METRIC}{cause}")
-            await until("the status says so", lambda: scaling(found, "False", "FailedGetExternalMetric"), TOLD_WITHIN)
+            await until("the status says so", lambda: scaling(found, "False", "FailedGetExternalMetric"))
             body = await found.ready()
             assert body["status"]["phase"] == "Ready", "questions are answered all the same"
         after = await found.client.get(DEPLOYMENTS, namespace, component) or {}
         assert after["spec"] == before["spec"]
         await say_of_scaling(found, component, "True", "ValidMetricFound", "the HPA was able to calculate a replica count")
-        await until("scaling is ready again", lambda: scaling(found, "True", "Scaling"), TOLD_WITHIN)
+        await until("scaling is ready again", lambda: scaling(found, "True", "Scaling"))
 
 
 async def say_of_scaling(found: Scenario, name: str, status: str, reason: str, message: str) -> None:
@@ -228,7 +229,7 @@ async def scaling(found: Scenario, status: str, reason: str) -> bool:
 async def test_a_child_that_is_refused_keeps_no_traffic_on_what_is_rolled_back(
     api: ApiServer, nursery: Nursery, tmp_path: Path, namespace: str
 ) -> None:
-    async with scenario(api, nursery, tmp_path, namespace) as found:
+    async with scenario(api, nursery, tmp_path, namespace, **NEWS_ALONE) as found:
         await found.start()
         await found.create()
         first = (await found.ready())["status"]["stable"]["revision"]
@@ -246,4 +247,4 @@ async def test_a_child_that_is_refused_keeps_no_traffic_on_what_is_rolled_back(
             routes = RoutingTable.from_json(table["data"][TABLE_KEY]).routes
             return {route.revision: route.weight for route in routes}.get(first) == 100
 
-        await until("the revision before has all the traffic", back, TOLD_WITHIN)
+        await until("the revision before has all the traffic", back)
