@@ -113,6 +113,20 @@ class ApiServer:
 
         wait_until(listed, timeout, f"{kinds} to be listed")
 
+    def wait_allowed(self, user: str, timeout: float = 30, **what: str) -> None:
+        """Wait until a right that was given counts: the authorizer learns of it a moment after it is stored."""
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {"user": user, "resourceAttributes": what},
+        }
+
+        def allowed() -> bool:
+            answer = json.loads(self.kubectl("create", "-f", "-", "-o", "json", stdin=json.dumps(review)))
+            return bool(answer["status"]["allowed"])
+
+        wait_until(allowed, timeout, f"{user} to be allowed {what}")
+
     def audit_events(self) -> list[dict[str, Any]]:
         """Every finished request so far, oldest first."""
         if not self.audit_log.exists():

@@ -79,6 +79,7 @@ def grant(api: ApiServer, user: str, rules: list[dict[str, Any]]) -> None:
         "subjects": [{"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}],
     }
     api.kubectl("apply", "-f", "-", stdin=as_list([role, binding]))
+    api.wait_allowed(user, verb="list", resource="pods")
 
 
 @pytest.mark.parametrize("file", ["production.yaml", "several-sources.yaml"])

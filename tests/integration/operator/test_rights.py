@@ -19,7 +19,7 @@ from integration.operator.scenario import MINIMAL, Scenario, gone, scenario, ser
 from integration.operator.waiting import until
 from rag_operator import names
 from rag_operator.desired import permissions
-from rag_operator.kube.resources import BUDGETS, CLAIMS, CONTROLLER_REVISIONS, DEPLOYMENTS, INDEXES, PIPELINES, SERVICES
+from rag_operator.kube.resources import BUDGETS, CLAIMS, CONTROLLER_REVISIONS, DEPLOYMENTS, INDEXES, LEASES, PIPELINES, PODS, SERVICES
 from rag_operator.settings import Settings
 from rag_operator.shell.uninstall import uninstall
 
@@ -68,6 +68,10 @@ async def grant(found: Scenario, api: ApiServer) -> None:
     for manifest in manifests:
         path = f"/apis/rbac.authorization.k8s.io/v1/{_collection(manifest)}"
         await found.client.call(path, manifest)
+    leases = {"group": LEASES.group, "resource": LEASES.plural, "namespace": found.namespace, "name": LEASE}
+    slices = {"group": "discovery.k8s.io", "resource": "endpointslices", "namespace": "default"}
+    for right in ({"verb": "update", **leases}, {"verb": "list", **slices}, {"verb": "list", "resource": PODS.plural}):
+        await asyncio.to_thread(api.wait_allowed, USER, **right)
 
 
 def _collection(manifest: dict[str, Any]) -> str:
