@@ -55,8 +55,7 @@ def index() -> dict[str, Any]:
 
 
 def settings(api: ApiServer) -> Settings:
-    short = {"lease_duration": 1.5, "renew_deadline": 1.0, "retry_period": 0.2, "write_timeout": 0.5}
-    return Settings(kubeconfig=str(api.kubeconfig), namespace=SYSTEM, lease_name="rag", **short)
+    return Settings(kubeconfig=str(api.kubeconfig), namespace=SYSTEM, lease_name="rag", retry_period=0.2)
 
 
 def read(api: ApiServer, kind: str, name: str) -> dict[str, Any]:
