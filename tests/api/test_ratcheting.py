@@ -15,6 +15,7 @@ import pytest
 from api.client import ApiClient
 from api.manifests import base, edited
 from cluster.api_only import ApiServer
+from polling import until
 from rag_operator.api.crd import pipeline_crd
 from rag_operator.api.rules import VALIDATIONS
 from rag_operator.api.schema import descend
@@ -54,10 +55,7 @@ def upgraded() -> Iterator[ApiClient]:
 def _wait_until_refused(client: ApiClient) -> None:
     # A new schema is served a moment after it is stored; there is no condition that says so.
     wrong = edited(base(), {"metadata.name": "probe", "spec.vectorStore.milvus.shards": 64})
-    for _ in range(1000):
-        if not client.create(wrong).accepted:
-            return
-    raise TimeoutError("the new definition is not served")
+    until(lambda: not client.create(wrong).accepted, 30, "the new definition to be served", every=0.05)
 
 
 each_violation = pytest.mark.parametrize("edits", VIOLATIONS.values(), ids=VIOLATIONS)

@@ -56,6 +56,7 @@ def test_the_commands_of_the_pages_install_remove_and_let_go(fresh: ApiServer, s
 
 def installing(fresh: ApiServer, shell: Shell) -> None:
     assert "looks after all namespaces" in shell.run(INSTALL)
+    fresh.wait_listed("ragpipelines,ragindexes")
     replicas = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), 2)
     report(fresh, f"deployment/{RELEASE}", {"observedGeneration": 1, **replicas})
     assert "successfully rolled out" in shell.run(f"kubectl -n {SYSTEM} rollout status deployment/{RELEASE}")

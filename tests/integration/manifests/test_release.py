@@ -33,6 +33,7 @@ def helm(server: ApiServer, *arguments: str) -> str:
 
 def test_a_release_is_installed_upgraded_and_removed_and_users_keep_what_is_theirs(empty: ApiServer) -> None:
     assert "looks after all namespaces" in helm(empty, "install", "rag", str(CHART), "--create-namespace")
+    empty.wait_listed("ragpipelines,ragindexes")
     pipeline = {
         "apiVersion": names.API_VERSION,
         "kind": names.PIPELINE_KIND,
