@@ -44,4 +44,4 @@ def test_a_watch_is_read_while_it_goes_on_and_ends_with_the_block(shell: Shell) 
 
 def test_a_watch_that_ends_by_itself_is_an_error(shell: Shell) -> None:
     with pytest.raises(AssertionError, match="ended by itself"), shell.watching("false") as watch:
-        watch.ended.wait(5)
+        watch.ended.wait(60)

@@ -26,7 +26,7 @@ async def test_a_signal_ends_a_command_at_once_and_in_order(monkeypatch: pytest.
 
     monkeypatch.setattr(cli, "_run", works_on)
     running = asyncio.ensure_future(cli._until_stopped("build", Settings(work=tmp_path)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await started.wait()
         os.kill(os.getpid(), signal.SIGTERM)
         assert await running == cli.STOPPED == 143

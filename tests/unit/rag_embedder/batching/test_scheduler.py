@@ -209,7 +209,8 @@ async def test_a_queue_without_its_owner_asks_for_a_restart() -> None:
     async with machine() as engine:
         engine.scheduler._observer = None  # type: ignore[assignment]  # a bug of our own
         engine.submit(10)
-        await asyncio.sleep(0.01)
+        while not engine.scheduler.not_alive():  # noqa: ASYNC110  nobody tells
+            await asyncio.sleep(0)
         assert (engine.scheduler.not_alive() or "").startswith("nobody works on the queue any more: AttributeError: ")
 
 

@@ -55,6 +55,6 @@ async def test_a_request_that_fails_ends_those_beside_and_behind_it() -> None:
 async def test_an_embedder_is_there_when_it_embeds_or_is_busy(fault: str | None, says: str) -> None:
     async with EmbedderDouble(8) as double, EmbeddingsClient(double.url, double.model) as client:
         double.fault = fault
-        reason = await Embedder(client).why_away(0.5)
+        reason = await Embedder(client).why_away(0.5 if fault == "hang" else 5)
     assert reason.startswith(says)
     assert bool(reason) == bool(says)
