@@ -17,7 +17,14 @@ import aiohttp
 from rag_runtime.contracts.routing import RoutingTable
 
 READY_SECONDS = 90
+# For tests of patience alone: elsewhere a machine that stands still for some seconds must change nothing.
 SHORT_PATIENCE = {"RAG_RETRIEVAL_TIMEOUT": "3s", "RAG_FIRST_TOKEN_TIMEOUT": "3s", "RAG_TOKEN_TIMEOUT": "2s", "RAG_REQUEST_TIMEOUT": "20s"}
+LONG_PATIENCE = {
+    "RAG_RETRIEVAL_TIMEOUT": "60s",
+    "RAG_FIRST_TOKEN_TIMEOUT": "60s",
+    "RAG_TOKEN_TIMEOUT": "60s",
+    "RAG_REQUEST_TIMEOUT": "120s",
+}
 
 
 class GatewayProcess:
@@ -83,6 +90,12 @@ class GatewayProcess:
         """Returns when the gateway acknowledges `epoch`."""
         async with asyncio.timeout(READY_SECONDS), aiohttp.ClientSession() as session:
             while await self.metric("rag_gateway_epoch_served", session) < epoch:  # noqa: ASYNC110  it is another process
+                await asyncio.sleep(0.02)
+
+    async def reaches(self, name: str, value: float) -> None:
+        """Returns when a metric has this value: a caller has its whole answer a moment before the gateway has done with it."""
+        async with asyncio.timeout(READY_SECONDS):
+            while await self.metric(name) != value:  # noqa: ASYNC110  it is another process
                 await asyncio.sleep(0.02)
 
     async def metric(self, name: str, session: aiohttp.ClientSession | None = None) -> float:

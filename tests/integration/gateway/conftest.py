@@ -16,7 +16,7 @@ from cluster.fixtures import milvus_server as milvus_server  # noqa: PLC0414
 from cluster.milvus import MilvusServer
 from doubles.corpus import CHUNKS, DOCUMENTS, LARGE, SMALL, Indexed, chunks
 from doubles.embedder import EmbedderDouble
-from doubles.gateway import SHORT_PATIENCE, GatewayProcess
+from doubles.gateway import LONG_PATIENCE, SHORT_PATIENCE, GatewayProcess
 from doubles.generator import GeneratorDouble
 from rag_runtime.milvus.schema import Owner, Shape
 from rag_runtime.milvus.store import MilvusIndex
@@ -59,13 +59,21 @@ async def generator() -> AsyncIterator[GeneratorDouble]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=150)) as session:
         yield session
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
 async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
-    """A gateway for all tests that do not end it. Its patience is short, so that tests of patience are; it caches nothing."""
+    """A gateway for all tests that neither end it nor try its patience; it caches nothing."""
     directory = tmp_path_factory.mktemp("gateway")
+    async with GatewayProcess(directory, RAG_PIPELINE="handbook", RAG_VECTOR_CACHE_BYTES="0", **LONG_PATIENCE) as process:
+        yield process
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def impatient(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
+    """The same with a short patience, for upstreams that never answer."""
+    directory = tmp_path_factory.mktemp("impatient")
     async with GatewayProcess(directory, RAG_PIPELINE="handbook", RAG_VECTOR_CACHE_BYTES="0", **SHORT_PATIENCE) as process:
         yield process

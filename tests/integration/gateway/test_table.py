@@ -11,7 +11,7 @@ from cluster.api_only import ApiServer
 from doubles.cluster_table import NAME, ClusterTable
 from doubles.corpus import Indexed, route, table
 from doubles.embedder import EmbedderDouble
-from doubles.gateway import SHORT_PATIENCE, GatewayProcess, ask
+from doubles.gateway import LONG_PATIENCE, GatewayProcess, ask
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -22,7 +22,7 @@ async def test_a_gateway_waits_for_its_table_follows_it_and_survives_what_happen
     indexes: Indexes, small: EmbedderDouble, api_server: ApiServer, tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:
     one, two = (table(epoch, route(f"r{epoch}", indexes[0], small)) for epoch in (4, 5))
-    async with ClusterTable(api_server, "follow") as cluster, GatewayProcess(tmp_path, **cluster.environment, **SHORT_PATIENCE) as gateway:
+    async with ClusterTable(api_server, "follow") as cluster, GatewayProcess(tmp_path, **cluster.environment, **LONG_PATIENCE) as gateway:
         async with http.get(gateway.metrics_url + "/readyz") as response:
             assert response.status == 503
         status, headers, _ = await ask(http, gateway.public + "/v1/retrieve", {"query": "why?"})
@@ -56,7 +56,7 @@ async def test_an_api_server_that_is_gone_changes_nothing_until_it_is_back(
 ) -> None:
     async with ClusterTable(fresh_api_server, "outage") as cluster:
         await cluster.create(table(1, route("r1", indexes[0], small)))
-        async with GatewayProcess(tmp_path, **cluster.environment, **SHORT_PATIENCE) as gateway:
+        async with GatewayProcess(tmp_path, **cluster.environment, **LONG_PATIENCE) as gateway:
             await gateway.serving(1)
             fresh_api_server.kill("kube-apiserver")
 
