@@ -98,9 +98,12 @@ class Corpus:
             (self.root / path).unlink()
         for path, text in documents.items():
             if self.documents.get(path) != text:
+                # Whole or not at all: somebody may be listing.
+                draft = self.root.with_name(f"{self.root.name}.draft")
+                draft.write_text(text)
+                os.utime(draft, (stamp := next(self._stamp), stamp))
                 (self.root / path).parent.mkdir(parents=True, exist_ok=True)
-                (self.root / path).write_text(text)
-                os.utime(self.root / path, (stamp := next(self._stamp), stamp))
+                draft.replace(self.root / path)
         self.documents = dict(documents)
 
 

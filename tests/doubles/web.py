@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import weakref
 from abc import ABC, abstractmethod
 from typing import Any, Self
 
@@ -13,7 +16,12 @@ class Double(ABC):
     """An HTTP server. `hang` waits until the server is closed: for a test, for ever."""
 
     def __init__(self) -> None:
-        self.port = 0
+        # Held without listening, so that a server that is stopped refuses, and nobody else gets its port until it is back.
+        with socket.socket() as held:
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            held.bind(("127.0.0.1", 0))
+            self.port: int = held.getsockname()[1]
+            weakref.finalize(self, os.close, held.detach())
         self._runner: web.AppRunner | None = None
         self._closing = asyncio.Event()
 
@@ -40,9 +48,7 @@ class Double(ABC):
         app.add_routes(self.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, handler_cancellation=True)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_port=True).start()
 
     async def stop(self) -> None:
         """Close the port and every connection; safe to call twice."""

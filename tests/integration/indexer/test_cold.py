@@ -45,10 +45,11 @@ async def test_a_cold_index_loses_what_is_deleted_takes_in_nothing_and_catches_u
     await world.double.start()
     async with world.syncing():
         world.patch(index, work={"mode": "Sync", "attempt": 1, "coldUntil": None})
-        woken = await world.until(index, lambda seen: seen["sync"]["documents"] == len(MORE))
+        woken = await world.until(
+            index, lambda seen: seen["sync"]["documents"] == len(MORE) and seen["sync"]["listing"]["id"] > cold["sync"]["listing"]["id"]
+        )
         assert woken["acknowledged"] == {"mode": "Sync", "attempt": 1}
         assert woken["observed"]["loaded"]
-        assert woken["sync"]["listing"]["id"] > cold["sync"]["listing"]["id"]
     assert differences(store, MORE) == []
 
 
