@@ -25,7 +25,8 @@ from typing import Any, Self
 from cluster import processes
 from cluster.commands import CommandError, run
 from cluster.control_plane import Address, ControlPlane
-from cluster.processes import Component, free_ports, stop, wait_ready, wait_until
+from cluster.ports import free_ports
+from cluster.processes import Component, stop, wait_ready, wait_until
 from cluster.tools import binary
 
 ETCD, API, CONTROLLERS = "etcd", "kube-apiserver", "kube-controller-manager"

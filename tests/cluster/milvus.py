@@ -29,7 +29,8 @@ from cluster import processes
 from cluster.commands import run
 from cluster.milvus_files import DEFAULT_PORTS, configure, unpack
 from cluster.paths import PACKAGE, cache_dir, exclusive, scratch_directory
-from cluster.processes import Component, free_ports, wait_ready
+from cluster.ports import free_ports
+from cluster.processes import Component, wait_ready
 from cluster.steps import step
 
 _REQUIREMENTS = PACKAGE / "images" / "milvus" / "requirements.txt"

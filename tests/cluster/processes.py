@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import random
 import select
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -151,25 +149,6 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def free_port() -> int:
-    """A loopback port nobody listens on, below the range the kernel gives to outgoing connections."""
-    while True:
-        port = random.SystemRandom().randrange(15000, 30000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
-def free_ports(count: int) -> list[int]:
-    """So many different free ports."""
-    found: list[int] = []
-    while len(found) < count:
-        port = free_port()
-        if port not in found:
-            found.append(port)
-    return found
 
 
 def _marks(entry: Path) -> dict[str, str]:

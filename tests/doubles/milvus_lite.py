@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cluster.processes import free_port
+from cluster.ports import free_port
 from polling import until
 
 START_SECONDS = 120.0
@@ -22,7 +22,7 @@ class MilvusLite:
 
     def __enter__(self) -> Self:
         self.directory = Path(tempfile.mkdtemp(prefix="rag-milvus-lite-"))
-        port = free_port()  # until the server has it, the kernel gives it to nobody
+        port = free_port()
         self.address = f"127.0.0.1:{port}"
         program = Path(sys.executable).parent / "milvus-lite"
         command = [str(program), "server", "--data-dir", str(self.directory), "--host", "127.0.0.1", "--port", str(port)]

@@ -16,7 +16,8 @@ import pytest
 from cluster import packages, processes
 from cluster.full import Cluster
 from cluster.paths import PACKAGE
-from cluster.processes import Component, free_port, start, wait_ready
+from cluster.ports import free_port
+from cluster.processes import Component, start, wait_ready
 
 pytestmark = pytest.mark.own_cluster
 CONFIGURATION = """\

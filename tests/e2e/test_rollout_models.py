@@ -27,7 +27,7 @@ QUICK = {"canary": {"steps": [{"setWeight": 20}, {"pause": {"duration": "3s"}}, 
 NDCG = {STATIC: 0.32, MINILM: 0.50, SHORT: 0.28}  # nDCG@10 over the whole of Cranfield
 NEAR = 0.02
 ROLLBACK_SECONDS = 1.0
-NOISE = 4.0  # what the machine may add: its two cores run two pipelines, their clients and the cluster, too
+NOISE = 1.0  # what the machine may add: its two cores run two pipelines, their clients and the cluster, too
 
 
 @pytest.fixture

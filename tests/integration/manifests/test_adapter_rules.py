@@ -18,7 +18,8 @@ import pytest
 import yaml
 
 from cluster.addons import ADAPTER_RULES
-from cluster.processes import free_port, wait_until
+from cluster.ports import free_port
+from cluster.processes import wait_until
 from cluster.tools import binary
 
 QUERY = yaml.safe_load(ADAPTER_RULES.read_text())["externalRules"][0]["metricsQuery"]

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.api_only import ApiServer
-from cluster.processes import free_port
+from cluster.ports import free_port
 from integration.operator.proxy import Do
 from integration.operator.replica import Nursery
 from integration.operator.scenario import MINIMAL, NAME, Change, Scenario, scenario

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -74,17 +73,6 @@ def test_a_changed_command_environment_or_file_is_a_reason_to_restart(tmp_path: 
     ]
     assert len({each.fingerprint() for each in (component, *variants)}) == 4
     assert replace(component, timeout=1).fingerprint() == component.fingerprint()
-
-
-def test_free_ports_are_different(monkeypatch: pytest.MonkeyPatch) -> None:
-    offered = iter([17000, 17000, 17001, 17001, 17002])
-    monkeypatch.setattr(processes, "free_port", lambda: next(offered))
-    assert processes.free_ports(3) == [17000, 17001, 17002]
-
-
-def test_a_free_port_can_be_bound() -> None:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", processes.free_port()))
 
 
 def test_waiting_in_vain_says_for_what() -> None:
