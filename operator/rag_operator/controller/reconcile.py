@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rag_operator import errors
-from rag_operator.controller import analysis, decide, deletion, execute, failures
+from rag_operator.controller import analysis, decide, deletion, execute, failures, leaving
 from rag_operator.controller.decide import Decided, Given
 from rag_operator.controller.mirror import Key
 from rag_operator.controller.observe import Capabilities, Observer, Seen
@@ -77,6 +77,7 @@ class Reconciler:
         if decided is None or decided.plan.moved:
             return None  # a new position is recorded before anything is done about it
         try:
+            await leaving.let_go(self._tools.writer, seen)
             # Deleting a pipeline that is suspended needs us all the same.
             await deletion.hold(self._tools.writer, seen, decided)
             if (seen.spec or decided.newest.spec).suspend:

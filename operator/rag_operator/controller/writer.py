@@ -103,7 +103,7 @@ class Writer:
         await self._client.delete(_resource(child.kind), child.namespace, child.name, uid=child.uid, version=str(child.version))
 
     async def clear(self, child: Child, why: str) -> None:
-        """Delete what was made to drop collections, however it changes: what its Job still reports is nobody's business any more."""
+        """Delete a Job or what was made for it, however it changes: what it still reports is nobody's business any more."""
         self._note_deletion(child, why)
         await self._client.delete(_resource(child.kind), child.namespace, child.name, uid=child.uid)
 
@@ -111,6 +111,10 @@ class Writer:
         """Delete a workload of a pipeline that is deleted, however it changes; it stays to be seen until its pods have ended."""
         self._note_deletion(child, why)
         await self._client.delete(_resource(child.kind), child.namespace, child.name, uid=child.uid, propagation="Foreground")
+
+    async def is_terminating(self, namespace: str) -> bool:
+        """Whether the namespace is being deleted."""
+        return await self._client.is_terminating(namespace)
 
     async def change_index(self, child: Child, spec: Mapping[str, Any]) -> None:
         """Merge a change into the spec of an index as it was seen."""

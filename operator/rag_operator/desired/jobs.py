@@ -112,8 +112,8 @@ def _job(indexing: Indexing, name: str, kind: str, component: str | None, templa
 
 def _retries(pods: int) -> Manifest:
     if pods == 1:
-        # Where failures are counted by share, a failed pod stays until another takes its place. A namespace that is being deleted lets
-        # none come, and does not delete the Job before its pods are gone: it would stay for ever.
+        # Where failures are counted by share, a failed pod stays until another takes its place, and with it a namespace that is being
+        # deleted, until the operator deletes the Job (controller/leaving.py): which it cannot if it goes with the namespace.
         return {"backoffLimit": BACKOFF}
     # By share, and so are the pauses between attempts: counted together they double with every pod, ignored or not, and a node that is
     # drained of eight would hold the build up for ten minutes.

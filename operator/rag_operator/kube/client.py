@@ -15,7 +15,7 @@ import orjson
 
 from rag_operator import errors, names
 from rag_operator.kube.access import Access
-from rag_operator.kube.resources import Resource, of
+from rag_operator.kube.resources import CONFIG_MAPS, Resource, of
 
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
 MERGE = "application/merge-patch+json"
@@ -152,6 +152,17 @@ class Client:
         except errors.Conflict:
             if version:
                 raise
+
+    async def is_terminating(self, namespace: str) -> bool:
+        """Whether the namespace is being deleted. Found out by a rehearsal, for to read namespaces would be a right of its own."""
+        rehearsed = {"apiVersion": CONFIG_MAPS.api_version, "kind": CONFIG_MAPS.kind, "metadata": {"generateName": "rehearsal-"}}
+        try:
+            await self._send("POST", CONFIG_MAPS.path(namespace), query={"dryRun": "All"}, body=rehearsed)
+        except errors.Terminating:
+            return True
+        except (errors.Forbidden, errors.Invalid):
+            return False  # what else refuses it, such as a quota, is asked later
+        return False
 
     async def read(self, path: str) -> Object:
         """A path of the API outside the objects, such as `/apis` or `/version`."""
