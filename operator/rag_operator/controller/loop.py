@@ -49,6 +49,9 @@ class Loop:
     async def _work(self) -> None:
         while True:
             key = await self._queue.get()
+            if key.namespace in self._mirror.out_of_reach:
+                self._forget(key)  # it comes again with its whole namespace
+                continue
             began = time.monotonic()
             try:
                 around = await self._known()
@@ -66,9 +69,7 @@ class Loop:
     def _settle(self, key: Key, outcome: Outcome) -> None:
         if not outcome.exists:
             metrics.RECONCILES.labels("gone").inc()
-            self._queue.forget(key)
-            self._mirror.forget(key)
-            self._reconciler.forget(key)
+            self._forget(key)
         elif outcome.error is not None:
             found = failures.verdict(outcome.error)
             metrics.RECONCILES.labels("failed").inc()
@@ -79,6 +80,11 @@ class Loop:
         else:
             metrics.RECONCILES.labels("done").inc()
             self._queue.done(key, again_after=0.0 if self._mirror.overtaken(key) else outcome.again_after)
+
+    def _forget(self, key: Key) -> None:
+        self._queue.forget(key)
+        self._mirror.forget(key)
+        self._reconciler.forget(key)
 
     async def _known(self) -> Around:
         """What the cluster is like. Until the server has said so no pass begins: it would take away what seems not to be offered."""

@@ -44,6 +44,7 @@ class Mirror:
 
     def __init__(self) -> None:
         self.pipelines: dict[Key, Head] = {}
+        self.out_of_reach: set[str] = set()  # namespaces that may not be listed: what is known of them is old, or not all
         self._children: dict[Key, dict[tuple[str, str], Child]] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()
         self._overtaken: set[Key] = set()
@@ -126,9 +127,9 @@ class Mirror:
                 self._drop(key, kind, name, uid)
             yield key
 
-    def uids(self, resource: Resource) -> set[str]:
-        """UIDs of all objects of a kind."""
-        return {uid for _, _, _, uid, _ in self._all(resource)}
+    def uids(self, resource: Resource, namespace: str | None = None) -> set[str]:
+        """UIDs of all objects of a kind, in one or all namespaces."""
+        return {uid for key, _, _, uid, _ in self._all(resource) if namespace in (None, key.namespace)}
 
     def forget(self, key: Key) -> None:
         """Drop a pipeline that has neither an object nor children."""

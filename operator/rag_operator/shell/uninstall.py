@@ -16,6 +16,7 @@ from rag_operator import errors, names
 from rag_operator.kube import access
 from rag_operator.kube.client import Client, Object, open_fence
 from rag_operator.kube.lease import Lease, Timing
+from rag_operator.kube.reach import LEFT_ALONE, is_out_of_reach
 from rag_operator.kube.resources import DEPLOYMENTS, INDEXES, PIPELINES, Resource
 from rag_operator.settings import Settings
 from rag_operator.shell import logs
@@ -52,12 +53,23 @@ async def _stop(client: Client, namespace: str, deployment: str) -> None:
 
 async def _release_all(client: Client, namespaces: tuple[str, ...]) -> int:
     """Pipelines first: an index is let go only when nobody would drop it any more."""
-    pipelines = await _held(client, PIPELINES, namespaces)
+    within = await _within_reach(client, namespaces)
+    pipelines = await _held(client, PIPELINES, within)
     for pipeline in pipelines:
         await _release(client, PIPELINES, pipeline)
-    for index in await _held(client, INDEXES, namespaces):
+    for index in await _held(client, INDEXES, within):
         await _release(client, INDEXES, index)
     return len(pipelines)
+
+
+async def _within_reach(client: Client, namespaces: tuple[str, ...]) -> tuple[str, ...]:
+    """Namespaces in which something can be released; all of them when there is none, so that the refusal is told."""
+    lost = [namespace for namespace in namespaces if await is_out_of_reach(client, namespace)]
+    if len(lost) == len(namespaces):
+        return namespaces
+    for namespace in lost:
+        log.warning(LEFT_ALONE, namespace, extra={"namespace": namespace})
+    return tuple(namespace for namespace in namespaces if namespace not in lost)
 
 
 async def _held(client: Client, resource: Resource, namespaces: tuple[str, ...]) -> list[Object]:

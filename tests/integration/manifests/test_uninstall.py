@@ -10,7 +10,9 @@ import yaml
 from cluster.api_only import ApiServer
 from doubles.manifests import BASE, built, revision_of, spec_of, wanted_of
 from integration.manifests.conftest import as_list
-from rag_operator import names
+from integration.operator.rights import bind
+from rag_operator import errors, names
+from rag_operator.desired import permissions
 from rag_operator.desired.context import Owner
 from rag_operator.settings import Settings
 from rag_operator.shell.uninstall import uninstall
@@ -58,6 +60,14 @@ def settings(api: ApiServer) -> Settings:
     return Settings(kubeconfig=str(api.kubeconfig), namespace=SYSTEM, lease_name="rag", retry_period=0.2)
 
 
+def limited(api: ApiServer, *namespaces: str) -> Settings:
+    """Settings of an operator that has rights in its own namespace alone."""
+    user = "of-one-namespace"
+    api.kubectl("apply", "-f", "-", stdin=as_list(bind(user, SYSTEM, (*permissions.OPERATOR, *permissions.leader("rag")))))
+    api.wait_allowed(user, verb="list", group=names.GROUP, resource=names.INDEXES, namespace=SYSTEM)
+    return settings(api).model_copy(update={"kubeconfig": str(api.kubeconfig_for(user)), "namespaces": namespaces})
+
+
 def read(api: ApiServer, kind: str, name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(api.kubectl("-n", SYSTEM, "get", kind, name, "-o", "json"))
     return found
@@ -102,3 +112,17 @@ def test_nothing_is_released_while_the_old_leader_may_still_write(api: ApiServer
 def test_without_an_operator_pipelines_are_released_all_the_same(api: ApiServer, system: str) -> None:
     api.kubectl("-n", SYSTEM, "delete", "lease", "rag", "--ignore-not-found")
     assert asyncio.run(uninstall(settings(api), "gone")) == 1
+
+
+def test_a_namespace_that_took_its_rights_along_is_named_and_the_others_are_released(
+    api: ApiServer, system: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert asyncio.run(uninstall(limited(api, "gone", SYSTEM), "rag")) == 1
+    assert read(api, "ragpipeline", "held")["metadata"]["finalizers"] == [OTHER]
+    assert "finalizers" not in read(api, "ragindex", index()["metadata"]["name"])["metadata"]
+    assert [record.__dict__["namespace"] for record in caplog.records if record.levelname == "WARNING"] == ["gone"]
+
+
+def test_where_nothing_is_within_reach_it_is_not_said_that_all_is_released(api: ApiServer, system: str) -> None:
+    with pytest.raises(errors.Forbidden, match="gone"):
+        asyncio.run(uninstall(limited(api, "gone", "gone-too"), "rag"))

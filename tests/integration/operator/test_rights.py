@@ -15,6 +15,7 @@ import pytest
 
 from cluster.api_only import ApiServer
 from integration.operator.replica import QUICK, Nursery
+from integration.operator.rights import bind, give
 from integration.operator.scenario import MINIMAL, Scenario, gone, scenario, serves
 from integration.operator.waiting import until
 from rag_operator import names
@@ -41,42 +42,19 @@ UNUSED: dict[tuple[str, str], str] = {
 }
 
 
-def bind(api: ApiServer, namespace: str | None, name: str, rules: Iterable[permissions.Rule]) -> list[dict[str, Any]]:
-    """A role with rules, for the operator's user."""
-    kind, place = ("Role", {"namespace": namespace}) if namespace else ("ClusterRole", {})
-    group = "rbac.authorization.k8s.io"
-    meta = {"name": name, **place}
-    return [
-        {"apiVersion": f"{group}/v1", "kind": kind, "metadata": meta, "rules": permissions.rendered(rules)},
-        {
-            "apiVersion": f"{group}/v1",
-            "kind": f"{kind}Binding",
-            "metadata": meta,
-            "roleRef": {"apiGroup": group, "kind": kind, "name": name},
-            "subjects": [{"kind": "User", "name": USER, "apiGroup": group}],
-        },
-    ]
-
-
 async def grant(found: Scenario, api: ApiServer) -> None:
     """Exactly what the chart gives the operator."""
     manifests = [
-        *bind(api, None, USER, (*permissions.OPERATOR, *permissions.DISCOVERY)),
-        *bind(api, "default", USER, permissions.API_SERVER),
-        *bind(api, found.namespace, USER, permissions.leader(LEASE)),
+        *bind(USER, None, (*permissions.OPERATOR, *permissions.DISCOVERY)),
+        *bind(USER, "default", permissions.API_SERVER),
+        *bind(USER, found.namespace, permissions.leader(LEASE)),
     ]
     for manifest in manifests:
-        path = f"/apis/rbac.authorization.k8s.io/v1/{_collection(manifest)}"
-        await found.client.call(path, manifest)
+        await give(found.client, manifest)
     leases = {"group": LEASES.group, "resource": LEASES.plural, "namespace": found.namespace, "name": LEASE}
     slices = {"group": "discovery.k8s.io", "resource": "endpointslices", "namespace": "default"}
     for right in ({"verb": "update", **leases}, {"verb": "list", **slices}, {"verb": "list", "resource": PODS.plural}):
         await asyncio.to_thread(api.wait_allowed, USER, **right)
-
-
-def _collection(manifest: dict[str, Any]) -> str:
-    namespace = manifest["metadata"].get("namespace")
-    return f"namespaces/{namespace}/{manifest['kind'].lower()}s" if namespace else f"{manifest['kind'].lower()}s"
 
 
 class Listener:

@@ -124,3 +124,30 @@ async def test_where_the_api_server_went_is_told_to_every_pipeline(monkeypatch: 
     work.cancel()
     await asyncio.gather(work, return_exceptions=True)
     assert {around.api_server_cidrs for _, around in told} == {HERE.api_server_cidrs, THERE.api_server_cidrs}
+
+
+async def test_what_may_not_be_read_is_not_worked_on() -> None:
+    """A view of it may lack anything; it is enqueued again when all of it was listed."""
+    queue, mirror, passed, forgotten = Queue[Key](Backoff(), time.monotonic), Mirror(), asyncio.Event(), list[Key]()
+    mirror.out_of_reach.add("lost")
+    lost, within = Key("lost", "p"), Key("n", "p")
+
+    class Recorder:
+        async def reconcile(self, key: Key, *_: object) -> Outcome:
+            assert key == within
+            passed.set()
+            return Outcome(True, again_after=3600.0)
+
+        def forget(self, key: Key) -> None:
+            forgotten.append(key)
+
+    queue.add(lost)
+    queue.add(within)
+    observer: Any = Cluster()
+    reconciler: Any = Recorder()
+    work = asyncio.create_task(Loop(queue, mirror, reconciler, observer, around).run(workers=1))
+    await asyncio.wait_for(passed.wait(), 10)
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    assert forgotten == [lost]
+    assert queue.depth == 0
