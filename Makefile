@@ -51,7 +51,12 @@ generate: venv ## Write the generated files: CRDs, the chart's copies and rights
 # What a pipeline without vLLM needs; `make images` builds all, vLLM's image of 3 GB too.
 PIPELINE_IMAGES := operator embedder gateway indexer milvus models s3
 
-.PHONY: cluster cluster-down cluster-env cluster-status images
+.PHONY: fetch cluster cluster-down cluster-env cluster-status images
+# Before any test, for a test that waits for a compiler takes too long.
+fetch: venv ## Build and download what the cluster and the tests need, without starting anything
+	$(PY) -m cluster fetch
+	$(DONE)
+
 cluster: venv ## Start a real Kubernetes in a network namespace of its own
 	$(PY) -m cluster up
 	$(DONE)
@@ -86,7 +91,7 @@ demo-down: venv ## Take the demo away, and the cluster with it
 TWO_AT_A_TIME := $(MAKE) --no-print-directory --jobs=2 --output-sync=target
 .PHONY: test lint unit simulation api integration e2e campaign
 test: ## Set everything up and run every test
-	@$(MAKE) --no-print-directory lint
+	@for target in lint fetch; do $(MAKE) --no-print-directory $$target; done
 	@$(TWO_AT_A_TIME) simulation unit api
 	@for target in integration e2e; do $(MAKE) --no-print-directory $$target; done
 	$(DONE)
@@ -108,12 +113,12 @@ simulation: venv ## Simulated rollouts with golden logs and random orders
 	$(PYTEST) tests/simulation
 	$(DONE)
 
-api: venv ## The API against a real API server
+api: fetch ## The API against a real API server
 	$(PYTEST) tests/api
 	$(DONE)
 
 # Both halves wait more than they compute, take about as long, and share no server.
-integration: venv ## The data plane against a real Milvus; the operator against a real API server, with faults
+integration: fetch ## The data plane against a real Milvus; the operator against a real API server, with faults
 	$(TWO_AT_A_TIME) integration-operator integration-milvus
 	$(DONE)
 

@@ -19,6 +19,8 @@ from cluster.network import DEFAULT
 from cluster.steps import say, step
 from cluster.tools import ensure
 
+TEST_BINARIES = ("helm",)
+
 
 def _up(cluster: Cluster) -> None:
     if _current():
@@ -48,7 +50,7 @@ def _status(cluster: Cluster) -> None:
 
 def _fetch(_: Cluster) -> None:
     packages.install_missing()
-    ensure(CORE_BINARIES)
+    ensure((*CORE_BINARIES, *TEST_BINARIES))
     base_image.ensure()
     server_files()
 
@@ -74,7 +76,7 @@ COMMANDS: dict[str, tuple[Callable[[Cluster], None], str]] = {
     "down": (_down, "stop it and leave nothing behind"),
     "env": (_env, "print the line that points kubectl at it"),
     "status": (_status, "say what runs"),
-    "fetch": (_fetch, "build and download what `up` needs, without starting anything"),
+    "fetch": (_fetch, "build and download what `up` and the tests need, without starting anything"),
 }
 
 

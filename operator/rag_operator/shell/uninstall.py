@@ -54,6 +54,8 @@ async def _stop(client: Client, namespace: str, deployment: str) -> None:
 async def _release_all(client: Client, namespaces: tuple[str, ...]) -> int:
     """Pipelines first: an index is let go only when nobody would drop it any more."""
     within = await _within_reach(client, namespaces)
+    if namespaces and not within:
+        return 0
     pipelines = await _held(client, PIPELINES, within)
     for pipeline in pipelines:
         await _release(client, PIPELINES, pipeline)
@@ -63,10 +65,8 @@ async def _release_all(client: Client, namespaces: tuple[str, ...]) -> int:
 
 
 async def _within_reach(client: Client, namespaces: tuple[str, ...]) -> tuple[str, ...]:
-    """Namespaces in which something can be released; all of them when there is none, so that the refusal is told."""
+    """Namespaces in which something can be released. One that is gone took its rights along, and must not keep the chart for ever."""
     lost = [namespace for namespace in namespaces if await is_out_of_reach(client, namespace)]
-    if len(lost) == len(namespaces):
-        return namespaces
     for namespace in lost:
         log.warning(LEFT_ALONE, namespace, extra={"namespace": namespace})
     return tuple(namespace for namespace in namespaces if namespace not in lost)
