@@ -6,10 +6,8 @@ scheduler's words.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -21,6 +19,7 @@ from cluster.full import Cluster
 from demo import corpus
 from demo.pipeline import MINILM, STATIC, Model
 from demo.traffic import Summary, Traffic
+from e2e.builds import BUILDERS, Build, drain
 from e2e.indexes import differences, fresh, milvus
 from e2e.rollouts import DOCUMENTS, NAME, Library, fresh_namespace, library, of_fixed_size, pipeline
 from rag_indexer.probes import TEXTS
@@ -30,11 +29,9 @@ from rag_runtime.milvus.store import MilvusIndex
 pytestmark = pytest.mark.timeout(1800)
 POLICY = {"canary": {"steps": [{"setWeight": 50}]}, "evaluation": None, "abortDelay": "2s"}
 MANY = 600  # documents: enough that a third of them is several batches
-BUILDERS = 3
 OWN = f"{names.LABEL_PIPELINE}={NAME}"
 WRITTEN = MANY // 10  # chunks that the build has written before anything is done to it
-# Seconds. A pod that is evicted may take GRACE to end, and ends long before; a share whose pod was killed and evicted pauses for twenty.
-GRACE, REPLACED = 600, 300
+REPLACED = 300  # seconds; a share whose pod was killed and evicted pauses for twenty
 # So slow that the build still runs when its pods have been replaced, however fast the machine is.
 SLOW = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "250m", "memory": "1Gi"}}
 # No claims: a model cache is the pipeline's, and stays for the next who asks for the same.
@@ -148,93 +145,11 @@ def test_a_candidate_that_cannot_be_placed_says_so_in_the_schedulers_words(serve
 # ---------------------------------------------------------------- a build that loses its pods
 
 
-@dataclass(frozen=True)
-class Build:
-    """The Job that fills the candidate's index."""
-
-    handbook: Library
-    index: str
-
-    @property
-    def job(self) -> dict[str, Any]:
-        label = f"{names.LABEL_KIND}={names.KIND_INDEXER},{names.LABEL_COMPONENT}={self.index}"
-        return next(one for one in self.handbook.namespace.listed("jobs", label) if "-build-" in one["metadata"]["name"])
-
-    @property
-    def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = (self.handbook.namespace.get("ragindex", self.index).get("status") or {}).get("build") or {}
-        return found
-
-    @property
-    def attempt(self) -> int:
-        """Which Job completed the build."""
-        completed = self.handbook.namespace.get("ragindex", self.index)["status"]["completed"]
-        assert completed["mode"] == "Build", completed
-        return int(completed["attempt"])
-
-    @property
-    def collection(self) -> str:
-        found: str = self.handbook.namespace.get("ragindex", self.index)["spec"]["collection"]
-        return found
-
-    def pods(self) -> list[dict[str, Any]]:
-        return self.handbook.namespace.listed("pods", f"batch.kubernetes.io/job-name={self.job['metadata']['name']}")
-
-    def running(self) -> dict[str, str]:
-        """Names by uid of the pods whose container runs now."""
-        return {one["metadata"]["uid"]: one["metadata"]["name"] for one in self.pods() if _runs(one)}
-
-    def is_without(self, others: set[str]) -> bool:
-        """Whether these pods are gone, and every share has another one or is done."""
-        left = {one["metadata"]["uid"] for one in self.pods()} & others
-        status = self.job["status"]
-        return not left and status.get("active", 0) + status.get("succeeded", 0) == BUILDERS
-
-    def until_running(self, others: set[str]) -> dict[str, str]:
-        """Wait until all shares are worked on side by side by pods that are none of these."""
-        found: dict[str, str] = {}
-
-        def side_by_side() -> bool:
-            found.clear()
-            found.update(self.running())
-            return len(found) == BUILDERS and not found.keys() & others
-
-        self.handbook.until(f"{BUILDERS} build pods side by side", side_by_side, 120)
-        return found
-
-
-def _runs(pod: dict[str, Any]) -> bool:
-    containers = pod["status"].get("containerStatuses") or ()
-    return "deletionTimestamp" not in pod["metadata"] and any("running" in one["state"] for one in containers)
-
-
 def three_slow_builders(spec: dict[str, Any]) -> None:
     spec["indexer"]["buildParallelism"] = BUILDERS
     local = spec["embedder"]["local"]
     local["pod"]["resources"] = SLOW
     del local["autoscaling"]
-
-
-@contextmanager
-def cordoned(cluster: Cluster, node: str) -> Iterator[None]:
-    try:
-        cluster.kubectl("cordon", node)
-        yield
-    finally:
-        cluster.kubectl("uncordon", node)
-
-
-def drain(handbook: Library, pods: dict[str, str]) -> None:
-    """What `kubectl drain` does, for these pods alone: others share the node, so it is cordoned only until the evictions are accepted."""
-    namespace = handbook.namespace
-    node = namespace.get("pod", next(iter(pods.values())))["spec"]["nodeName"]
-    with cordoned(namespace.cluster, node):
-        for name in pods.values():
-            meta = {"name": name, "namespace": namespace.name}
-            options = {"gracePeriodSeconds": GRACE}
-            eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": meta, "deleteOptions": options}
-            where = f"/api/v1/namespaces/{namespace.name}/pods/{name}/eviction"
-            namespace.kubectl("create", "--raw", where, "-f", "-", stdin=json.dumps(eviction))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
+from integration.operator import namespaces
 from integration.operator.oracles import Safety
 from integration.operator.proxy import Proxy, Write
 from integration.operator.replica import Nursery, Replica
@@ -20,7 +21,7 @@ from integration.operator.world import World
 from rag_operator import errors
 from rag_operator.kube.access import load
 from rag_operator.kube.client import Client
-from rag_operator.kube.resources import CHILDREN, NAMESPACES, PIPELINES, PODS, WATCHED, Resource
+from rag_operator.kube.resources import CHILDREN, PIPELINES, PODS, WATCHED, Resource
 
 NAME = "handbook"
 SETTLED = 1.5  # seconds without a write: a planner that waits for gateways looks again after one
@@ -228,9 +229,7 @@ async def scenario(
         finally:
             for replica in found.replicas:
                 replica.kill()
-            namespace = await client.get(NAMESPACES, None, name)
-            if namespace is not None:
-                await client.delete(NAMESPACES, None, name, uid=namespace["metadata"]["uid"])
+            await namespaces.delete(client, name)
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from integration.operator.scenario import MINIMAL, NAME, Scenario, gone, scenari
 from integration.operator.waiting import until
 from rag_operator import names
 from rag_operator.kube.client import Object
-from rag_operator.kube.resources import EVENTS, INDEXES, JOBS, NAMESPACES, PIPELINES, PODS
+from rag_operator.kube.resources import EVENTS, INDEXES, JOBS, PIPELINES, PODS
 
 WHOLE = bool(os.environ.get("RAG_CAMPAIGN"))
 EXTERNAL: dict[str, Any] = {
@@ -165,30 +165,6 @@ async def test_a_store_that_stays_down_is_given_up_and_what_is_left_behind_is_na
 
 
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("running", [True, False][: 2 if WHOLE else 1])
-async def test_a_namespace_that_terminates_is_never_held_up(
-    api: ApiServer, nursery: Nursery, tmp_path: Path, namespace: str, *, running: bool
-) -> None:
-    async with scenario(api, nursery, tmp_path, namespace) as found:
-        await begun(found)
-        replica = found.replica
-        assert replica is not None
-        if not running:
-            replica.kill()
-            await replica.gone()
-        body = await found.client.get(NAMESPACES, None, namespace) or {}
-        await found.client.delete(NAMESPACES, None, namespace, uid=body["metadata"]["uid"])
-        if not running:
-            # Its own Lease cannot be made there any more: it runs elsewhere, as a cluster's operator does.
-            await found.start(namespace="default", lease_name=f"lease-{namespace}")
-
-        async def away() -> bool:
-            return await found.client.get(NAMESPACES, None, namespace) is None
-
-        await until("the namespace is gone", away, 60)
-
-
-@pytest.mark.timeout(200)
 async def test_what_the_spec_says_last_decides_whether_data_are_dropped(
     api: ApiServer, nursery: Nursery, tmp_path: Path, namespace: str
 ) -> None:
@@ -250,57 +226,3 @@ async def test_an_index_deleted_by_hand_comes_back_with_its_data_and_a_pipeline_
         await found.create(EXTERNAL)
         await found.ready()
         assert (await the_index(found))["spec"]["collection"] != index["spec"]["collection"]
-
-
-TRACKED = "batch.kubernetes.io/job-tracking"  # what keeps a pod until its Job has counted it, and, counted by share, replaced it
-
-
-@pytest.mark.timeout(200)
-async def test_a_job_that_cannot_replace_its_pods_keeps_no_namespace(
-    api: ApiServer, nursery: Nursery, tmp_path: Path, namespace: str
-) -> None:
-    async with scenario(api, nursery, tmp_path, namespace) as found:
-        found.world.building = False
-        await found.start(namespace="default", lease_name=f"lease-{namespace}")  # it does not go with the namespace
-        await found.create({**copy.deepcopy(MINIMAL), "indexer": {"buildParallelism": 2}})
-        job = await the_build(found)
-        first, second = await ended_pod(found, job, 0), await ended_pod(found, job, 1)
-        await found.client.delete(PODS, namespace, first["metadata"]["name"], uid=first["metadata"]["uid"])
-
-        async def rehearsed() -> bool:
-            return any(request.query.get("dryRun") for _, request in found.proxy.requests)
-
-        await until("somebody asks whether the namespace goes", rehearsed)
-        assert (await the_build(found))["metadata"]["uid"] == job["metadata"]["uid"], "a drained node is no reason"
-        body = await found.client.get(NAMESPACES, None, namespace) or {}
-        await found.client.delete(NAMESPACES, None, namespace, uid=body["metadata"]["uid"])
-
-        async def let_go() -> bool:
-            return not await found.client.list(JOBS, namespace)
-
-        await until("the Job is gone", let_go)
-        for pod in (first, second):  # as a Job's controller does with the pods of one that is gone
-            await found.client.patch(PODS, namespace, pod["metadata"]["name"], {"metadata": {"finalizers": None}})
-
-
-async def the_build(found: Scenario) -> Object:
-    """The Job that builds the index, once there is one."""
-
-    async def builds() -> bool:
-        return bool(await found.client.list(JOBS, found.namespace))
-
-    await until("a build is under way", builds)
-    (job,) = await found.client.list(JOBS, found.namespace)
-    return job
-
-
-async def ended_pod(found: Scenario, job: Object, share: int) -> Object:
-    """A pod of a Job that failed and is kept."""
-    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": job["metadata"]["name"], "uid": job["metadata"]["uid"], "controller": True}
-    labels = {key: value for key, value in job["metadata"]["labels"].items() if key.startswith(names.GROUP)}
-    name = f"{job['metadata']['name']}-{share}"
-    meta = {"name": name, "namespace": found.namespace, "labels": labels, "ownerReferences": [owner], "finalizers": [TRACKED]}
-    spec = {"containers": [{"name": "indexer", "image": "indexer:1"}], "automountServiceAccountToken": False}
-    pod = await found.client.create({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
-    await found.world.say(PODS, pod, {"phase": "Failed"})
-    return pod

@@ -14,6 +14,7 @@ import pytest
 
 from cluster.api_only import ApiServer
 from cluster.ports import free_port
+from integration.operator import namespaces
 from integration.operator.replica import QUICK, Nursery, Replica
 from integration.operator.rights import bind, give
 from integration.operator.scenario import MINIMAL, NAME, Scenario, scenario
@@ -22,7 +23,7 @@ from rag_operator import errors, names
 from rag_operator.desired import permissions
 from rag_operator.kube.access import load
 from rag_operator.kube.client import Client
-from rag_operator.kube.resources import CONTROLLER_REVISIONS, NAMESPACES, PIPELINES, ROLE_BINDINGS, ROLES, SERVICES, WATCHED
+from rag_operator.kube.resources import CONTROLLER_REVISIONS, PIPELINES, ROLE_BINDINGS, ROLES, SERVICES, WATCHED
 
 LEASE = "rag-operator"
 
@@ -59,14 +60,8 @@ class Two:
 
     async def delete(self) -> None:
         """Delete the other namespace with everything in it, rights too."""
-        body = await self.found.client.get(NAMESPACES, None, self.other)
-        assert body is not None
-        await self.found.client.delete(NAMESPACES, None, self.other, uid=body["metadata"]["uid"])
-
-        async def deleted() -> bool:
-            return await self.found.client.get(NAMESPACES, None, self.other) is None
-
-        await until("the other namespace is gone", deleted)
+        await namespaces.delete(self.found.client, self.other)
+        await namespaces.until_gone(self.found.client, self.other)
         await until("its rights are gone, too", self.out_of_reach)
 
     async def within_reach(self) -> bool:
@@ -142,9 +137,7 @@ async def two(api: ApiServer, nursery: Nursery, directory: Path, namespace: str)
         finally:
             for replica in found.replicas:
                 replica.kill()
-            left = await found.client.get(NAMESPACES, None, other)
-            if left is not None:
-                await found.client.delete(NAMESPACES, None, other, uid=left["metadata"]["uid"])
+            await namespaces.delete(found.client, other)
 
 
 @pytest.mark.timeout(300)
