@@ -182,7 +182,7 @@ async def test_what_a_watch_lost_is_found_while_another_namespace_is_out_of_reac
         async def back() -> bool:
             return await found.client.get(SERVICES, namespace, names.gateway(NAME)) is not None
 
-        await until("the Service is back", back, 20)
+        await until("the Service is back", back)
 
 
 @pytest.mark.timeout(300)
@@ -201,7 +201,7 @@ async def test_what_is_out_of_reach_is_left_alone_and_served_again_as_it_was_wit
         await until("a revision is recorded", recorded)
         (record,) = await client.list(CONTROLLER_REVISIONS, both.other)
         await both.take_rights()
-        await until("a warning", both.warned, 20)
+        await until("a warning", both.warned)
         await client.patch(PIPELINES, both.other, NAME, {"spec": {"gateway": {"replicas": 2}}})
         await both.give()
         await both.served(generation=2)
